@@ -1,0 +1,259 @@
+"""Every error of the library, one tree.
+
+IFTError
+├── ConfigError (ValueError)              a setting, hyperparameter or request field is wrong
+│   └── RequestError                      a request that the service's shapes or rules refuse
+├── DataError (ValueError)
+│   ├── DatasetError                      rows that cannot be used, all findings at once
+│   └── TemplateError                     a placeholder without a column
+├── ModelNotFoundError (LookupError)      no such model in the catalogue
+├── WeightsError                          weights are absent, damaged or not what was promised
+├── UnsupportedError                      the library (or the local AWS) does not do this
+├── AttachError                           something of that name exists and is not the same thing
+├── StorageError (OSError)                the disk is full or not writable
+├── AWSError                              the service answered with an error
+│   ├── CredentialsError
+│   ├── AccessDeniedError
+│   ├── QuotaExceededError
+│   ├── ResourceNotFoundError (LookupError)
+│   ├── ResourceInUseError
+│   ├── RequestRejectedError
+│   ├── ThrottledError
+│   └── ServiceUnavailableError
+├── JobError
+│   ├── TrainingJobFailed
+│   ├── TrainingJobStopped
+│   └── EndpointFailed
+├── InvocationError                       the endpoint answered a request with an error
+├── GateError                             the evaluation gate said no
+└── WaitTimeout (TimeoutError)            the wait ended, the job goes on
+
+Messages say what happened, to what, and what to do next. Fields carry the same facts for programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class IFTError(Exception):
+    """Root of every error this library raises on purpose."""
+
+    def __init__(self, message: str, **fields: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self._fields = fields
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), self.message, self._fields))
+
+
+def _rebuild(kind: type[IFTError], message: str, fields: Mapping[str, Any]) -> IFTError:
+    error = kind.__new__(kind)
+    IFTError.__init__(error, message, **fields)
+    return error
+
+
+class ConfigError(IFTError, ValueError):
+    """A setting is missing or outside what is allowed."""
+
+    field: str
+    value: Any
+    allowed: str
+
+    def __init__(self, message: str, *, field: str = "", value: Any = None, allowed: str = "") -> None:
+        super().__init__(message, field=field, value=value, allowed=allowed)
+
+
+class RequestError(ConfigError):
+    """A request that AWS would refuse; `violations` lists every reason, shapes and rules alike."""
+
+    operation: str
+    violations: tuple[str, ...]
+
+    def __init__(self, operation: str, violations: Sequence[str]) -> None:
+        lines = "".join(f"\n  - {violation}" for violation in violations)
+        IFTError.__init__(
+            self,
+            f"{operation} would be refused:{lines}",
+            operation=operation,
+            violations=tuple(violations),
+            field="",
+            value=None,
+            allowed="",
+        )
+
+
+class DataError(IFTError, ValueError):
+    """Input data cannot be used."""
+
+
+class DatasetError(DataError):
+    """Rows that cannot be used. `findings` holds all of them, in file order, each printable."""
+
+    path: str
+    findings: tuple[Any, ...]
+
+    def __init__(self, message: str, *, path: str = "", findings: Sequence[Any] = ()) -> None:
+        super().__init__(message, path=path, findings=tuple(findings))
+
+
+class TemplateError(DataError):
+    """A template names a field that the rows do not have, or cannot be parsed."""
+
+    field: str
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message, field=field)
+
+
+class ModelNotFoundError(IFTError, LookupError):
+    """No such model; `closest` holds the nearest names."""
+
+    model_id: str
+    closest: tuple[str, ...]
+
+    def __init__(self, message: str, *, model_id: str, closest: Sequence[str] = ()) -> None:
+        super().__init__(message, model_id=model_id, closest=tuple(closest))
+
+
+class WeightsError(IFTError):
+    """Weights are not on this machine, or are not what the catalogue promises."""
+
+    model_id: str
+
+    def __init__(self, message: str, *, model_id: str = "") -> None:
+        super().__init__(message, model_id=model_id)
+
+
+class UnsupportedError(IFTError):
+    """Asked for something that is deliberately not offered; `feature` names it."""
+
+    feature: str
+
+    def __init__(self, message: str, *, feature: str) -> None:
+        super().__init__(message, feature=feature)
+
+
+class AttachError(IFTError):
+    """A resource of the derived name exists and differs in `differences` (field, there, asked)."""
+
+    name: str
+    differences: tuple[tuple[str, Any, Any], ...]
+
+    def __init__(self, message: str, *, name: str, differences: Sequence[tuple[str, Any, Any]] = ()) -> None:
+        super().__init__(message, name=name, differences=tuple(differences))
+
+
+class StorageError(IFTError, OSError):
+    """The disk is full or not writable; nothing is left under its final name."""
+
+    path: str
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(message, path=path)
+
+
+class AWSError(IFTError):
+    """AWS answered with an error. `__cause__` is botocore's."""
+
+    operation: str
+    code: str
+    request_id: str
+
+    def __init__(self, message: str, *, operation: str = "", code: str = "", request_id: str = "") -> None:
+        super().__init__(message, operation=operation, code=code, request_id=request_id)
+
+
+class CredentialsError(AWSError):
+    """No credentials, or they are expired or invalid."""
+
+
+class AccessDeniedError(AWSError):
+    """The identity may not do this."""
+
+
+class QuotaExceededError(AWSError):
+    """An account limit is reached; asking again does not help."""
+
+
+class ResourceNotFoundError(AWSError, LookupError):
+    """The named resource does not exist."""
+
+
+class ResourceInUseError(AWSError):
+    """The name is taken or the resource is busy."""
+
+
+class RequestRejectedError(AWSError):
+    """The service refuses the request as it stands."""
+
+
+class ThrottledError(AWSError):
+    """Too many calls; ask again later."""
+
+
+class ServiceUnavailableError(AWSError):
+    """The service or the way to it is down; ask again later."""
+
+
+class JobError(IFTError):
+    """A job or endpoint ended, but not well."""
+
+    name: str
+    status: str
+    failure_reason: str
+    log_tail: tuple[str, ...]
+
+    def __init__(
+        self, message: str, *, name: str, status: str, failure_reason: str = "", log_tail: Sequence[str] = ()
+    ) -> None:
+        super().__init__(
+            message, name=name, status=status, failure_reason=failure_reason, log_tail=tuple(log_tail)
+        )
+
+
+class TrainingJobFailed(JobError):  # noqa: N818 - named after the status it reports
+    """The training job ended `Failed`."""
+
+
+class TrainingJobStopped(JobError):  # noqa: N818
+    """The training job ended `Stopped`: whatever it left is unfinished."""
+
+
+class EndpointFailed(JobError):  # noqa: N818
+    """The endpoint ended `Failed`."""
+
+
+class InvocationError(IFTError):
+    """The model container answered with an error."""
+
+    endpoint: str
+    status_code: int
+    body: str
+
+    def __init__(self, message: str, *, endpoint: str, status_code: int, body: str = "") -> None:
+        super().__init__(message, endpoint=endpoint, status_code=status_code, body=body)
+
+
+class GateError(IFTError):
+    """The evaluation missed a requirement; `missed` holds each as text."""
+
+    missed: tuple[str, ...]
+
+    def __init__(self, message: str, *, missed: Sequence[str]) -> None:
+        super().__init__(message, missed=tuple(missed))
+
+
+class WaitTimeout(IFTError, TimeoutError):  # noqa: N818
+    """The wait ended before the resource did; the resource goes on."""
+
+    name: str
+    status: str
+    seconds: float
+
+    def __init__(self, message: str, *, name: str, status: str, seconds: float) -> None:
+        super().__init__(message, name=name, status=status, seconds=seconds)

@@ -1,0 +1,115 @@
+"""JumpStart prompt templates: `{field}` placeholders that name row fields, `{{` and `}}` for braces."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from string import Formatter
+from typing import Any
+
+from ift_sagemaker.errors import TemplateError
+
+TEMPLATE_FILE = "template.json"
+
+
+def _fields(text: str, part: str) -> tuple[str, ...]:
+    try:
+        parsed = list(Formatter().parse(text))
+    except ValueError as error:
+        raise TemplateError(f"template {part} {text!r} cannot be parsed: {error}") from error
+    names = []
+    for _, name, spec, conversion in parsed:
+        if name is None:
+            continue
+        if not name or spec or conversion or not name.replace("_", "a").replace("-", "a").isalnum():
+            raise TemplateError(
+                f"template {part} {text!r}: a placeholder is a field name in braces, as in {{instruction}}",
+                field=name,
+            )
+        names.append(name)
+    return tuple(dict.fromkeys(names))
+
+
+def _render(text: str, row: Mapping[str, Any]) -> str:
+    pieces = []
+    for literal, name, _, _ in Formatter().parse(text):
+        pieces.append(literal)
+        if name is not None:
+            if name not in row:
+                raise TemplateError(f"the row has no field {name!r}; it has {sorted(row)}", field=name)
+            value = row[name]
+            pieces.append("" if value is None else str(value))
+    return "".join(pieces)
+
+
+@dataclass(frozen=True)
+class PromptTemplate:
+    """How a row becomes a prompt and the completion to learn.
+
+    `prompt` and `completion` are texts with `{field}` placeholders. Raises TemplateError on construction
+    when one cannot be parsed. The JSON form is JumpStart's `template.json`.
+    """
+
+    prompt: str
+    completion: str
+
+    def __post_init__(self) -> None:
+        _fields(self.prompt, "prompt")
+        if not _fields(self.completion, "completion"):
+            raise TemplateError("the completion names no field, so every row would teach the same answer")
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Row fields the template reads, in order of first use."""
+        return tuple(dict.fromkeys(_fields(self.prompt, "prompt") + _fields(self.completion, "completion")))
+
+    @property
+    def prompt_fields(self) -> tuple[str, ...]:
+        return _fields(self.prompt, "prompt")
+
+    def check(self, columns: Iterable[str]) -> None:
+        """Raises TemplateError naming the first placeholder that has no column."""
+        present = sorted(set(columns))
+        for field in self.fields:
+            if field not in present:
+                raise TemplateError(
+                    f"the template names {{{field}}}, which is no column; there are {', '.join(present)}",
+                    field=field,
+                )
+
+    def render_prompt(self, row: Mapping[str, Any]) -> str:
+        """The prompt of one row; blank lines at either end (an empty `input`) are cut off."""
+        return _render(self.prompt, row).strip("\n")
+
+    def render_completion(self, row: Mapping[str, Any]) -> str:
+        return _render(self.completion, row)
+
+    def to_json(self) -> str:
+        return json.dumps(
+            {"prompt": self.prompt, "completion": self.completion}, ensure_ascii=False, sort_keys=True
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> PromptTemplate:
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise TemplateError(f"template.json is not JSON: {error}") from error
+        if (
+            not isinstance(value, dict)
+            or set(value) != {"prompt", "completion"}
+            or not all(isinstance(part, str) for part in value.values())
+        ):
+            raise TemplateError('template.json must be {"prompt": "…", "completion": "…"}')
+        return cls(value["prompt"], value["completion"])
+
+    @property
+    def fingerprint(self) -> str:
+        """First 12 hex digits of the SHA-256 of the JSON form."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+
+ALPACA = PromptTemplate(prompt="{instruction}\n\n{input}", completion="{output}")
+"""The default for Alpaca rows; the chat template of the model adds the turn markers."""
