@@ -1,0 +1,1 @@
+"""Pure: what is asked for becomes the exact uploads and requests. Nothing here touches a network."""

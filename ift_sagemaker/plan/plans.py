@@ -1,0 +1,159 @@
+"""Plans: plain data that says exactly what will be sent and asked. Printing one is the dry run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ift_sagemaker.contract import rules, shapes
+from ift_sagemaker.errors import RequestError
+
+PREFIX = "ift"
+"""Every object this library writes lies under this key prefix."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a plan is to run: region, account, bucket and execution role."""
+
+    region: str
+    account: str
+    bucket: str
+    role: str
+
+    def uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One object, named by its content, so that it is sent once."""
+
+    key: str
+    sha256: str
+    size: int
+    source: Path | bytes = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"key": self.key, "sha256": self.sha256, "bytes": self.size}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the job costs at most: price an hour times the longest run. An estimate, never a quote."""
+
+    usd_per_hour: float | None
+    max_runtime_in_seconds: int
+    source: str
+
+    @property
+    def ceiling_usd(self) -> float | None:
+        if self.usd_per_hour is None:
+            return None
+        return self.usd_per_hour * self.max_runtime_in_seconds / 3600
+
+    def __str__(self) -> str:
+        if self.usd_per_hour is None or self.ceiling_usd is None:
+            return "no price known for this instance type"
+        return (
+            f"{self.usd_per_hour:.3f} USD an hour, at most {self.ceiling_usd:.2f} USD until MaxRuntime "
+            f"(estimate, not a quote; {self.source})"
+        )
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """One training or evaluation job: its uploads and the exact CreateTrainingJob request."""
+
+    kind: str
+    model_id: str
+    fingerprint: str
+    attempt: int
+    place: Place
+    uploads: tuple[Upload, ...]
+    request: Mapping[str, Any]
+    cost: Cost
+    rows: int
+
+    @property
+    def name(self) -> str:
+        return str(self.request["TrainingJobName"])
+
+    def check(self) -> None:
+        """Raises RequestError with everything AWS's shapes and rules would refuse."""
+        refuse_violations("CreateTrainingJob", self.request)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "attempt": self.attempt,
+            "rows": self.rows,
+            "uploads": [upload.to_dict() for upload in self.uploads],
+            "request": dict(self.request),
+            "usd_per_hour": self.cost.usd_per_hour,
+            "ceiling_usd": self.cost.ceiling_usd,
+        }
+
+    def __str__(self) -> str:
+        total = sum(upload.size for upload in self.uploads)
+        lines = [
+            f"{self.kind} job {self.name}",
+            f"  model      {self.model_id}, {self.rows} rows",
+            f"  where      account {self.place.account}, {self.place.region}, role {self.place.role}",
+            f"  cost       {self.cost}",
+            f"  uploads    {len(self.uploads)} objects, {total / 1e6:.1f} MB, to s3://{self.place.bucket}",
+            *(f"             {upload.size:>12,} B  {upload.key}" for upload in self.uploads),
+            "  request    CreateTrainingJob",
+            json.dumps(self.request, indent=2, ensure_ascii=False),
+        ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+
+@dataclass(frozen=True)
+class DeploymentPlan:
+    """One endpoint: the three requests in the order AWS needs them."""
+
+    endpoint_name: str
+    create_model: Mapping[str, Any]
+    create_endpoint_config: Mapping[str, Any]
+    create_endpoint: Mapping[str, Any]
+    usd_per_hour: float | None
+
+    def check(self) -> None:
+        refuse_violations("CreateModel", self.create_model)
+        refuse_violations("CreateEndpointConfig", self.create_endpoint_config)
+        refuse_violations("CreateEndpoint", self.create_endpoint)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "endpoint_name": self.endpoint_name,
+            "usd_per_hour": self.usd_per_hour,
+            "CreateModel": dict(self.create_model),
+            "CreateEndpointConfig": dict(self.create_endpoint_config),
+            "CreateEndpoint": dict(self.create_endpoint),
+        }
+
+    def __str__(self) -> str:
+        price = "no price known" if self.usd_per_hour is None else f"{self.usd_per_hour:.3f} USD an hour"
+        requests = json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+        return f"endpoint {self.endpoint_name} ({price} until it is deleted)\n{requests}"
+
+
+def refuse_violations(operation: str, request: Mapping[str, Any]) -> None:
+    """Raises RequestError when botocore's shapes or AWS's further rules refuse the request."""
+    found = [*shapes.violations("sagemaker", operation, request), *rules.violations(operation, request)]
+    if found:
+        raise RequestError(operation, found)
+
+
+def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]

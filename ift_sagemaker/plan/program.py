@@ -1,0 +1,59 @@
+"""The training program as one reproducible zip that any Python can run."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+_MAIN = "import sys\nfrom ift_sagemaker.container import main\nsys.exit(main())\n"
+_PACKED = ("__init__.py", "errors.py", "wire", "container")
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Program:
+    """`content` is `ift_program.pyz`; equal sources give equal bytes."""
+
+    content: bytes
+    sha256: str
+
+
+def _sources(folder: Traversable, prefix: str) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for entry in folder.iterdir():
+        if entry.is_dir() and entry.name != "__pycache__":
+            found |= _sources(entry, f"{prefix}/{entry.name}")
+        elif entry.name.endswith(".py"):
+            found[f"{prefix}/{entry.name}"] = entry.read_bytes()
+    return found
+
+
+@cache
+def program() -> Program:
+    """The program of the installed package."""
+    package = files("ift_sagemaker")
+    sources = {"__main__.py": _MAIN.encode()}
+    for name in _PACKED:
+        entry = package / name
+        if entry.is_dir():
+            sources |= _sources(entry, f"ift_sagemaker/{name}")
+        else:
+            sources[f"ift_sagemaker/{name}"] = entry.read_bytes()
+    content = _zip(sources)
+    return Program(content, hashlib.sha256(content).hexdigest())
+
+
+def _zip(sources: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(sources):
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.external_attr = 0o644 << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, sources[name])
+    return buffer.getvalue()

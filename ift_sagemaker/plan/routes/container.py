@@ -1,0 +1,301 @@
+"""Route `container`: this project's own program on AWS's Hugging Face training image.
+
+Program, base weights and rows travel as channels, so there is no image to build and network isolation holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ift_sagemaker.catalog.images import training_image
+from ift_sagemaker.catalog.instances import instance
+from ift_sagemaker.catalog.weights import Weights
+from ift_sagemaker.contract import names
+from ift_sagemaker.plan.plans import PREFIX, Cost, JobPlan, Place, Upload, tag_list
+from ift_sagemaker.plan.program import Program
+from ift_sagemaker.plan.spec import Compute, FineTuneSpec
+from ift_sagemaker.wire.hyperparameters import (
+    EVALUATION_HYPERPARAMETERS,
+    parse_hyperparameters,
+    to_wire,
+)
+from ift_sagemaker.wire.metrics import METRIC_DEFINITIONS
+from ift_sagemaker.wire.paths import (
+    CHANNEL_BASE,
+    CHANNEL_MODEL,
+    CHANNEL_PROGRAM,
+    CHANNEL_ROWS,
+    CHANNEL_TRAINING,
+    CHANNEL_TUNED,
+    CHANNEL_VALIDATION,
+    ML_ROOT,
+    PROGRAM_FILE,
+)
+
+MODEL_ID_VARIABLE = "IFT_MODEL_ID"
+TAG_MODEL = "ift:model-id"
+TAG_FINGERPRINT = "ift:fingerprint"
+TAG_KIND = "ift:kind"
+KIND_TRAINING = "training"
+KIND_EVALUATION = "evaluation"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows on the wire: file contents by name, their content hash and number."""
+
+    files: Mapping[str, bytes]
+    fingerprint: str
+    count: int
+
+
+@dataclass(frozen=True)
+class TunedModel:
+    """A finished job as an evaluation sees it, all of it read from DescribeTrainingJob."""
+
+    job_name: str
+    model_id: str
+    artifact_uri: str
+    base_uri: str
+    compute: Compute
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """Everything that decides a training request but the place it runs in."""
+
+    spec: FineTuneSpec
+    weights: Weights
+    program: Program
+    training: Rows
+    validation: Rows | None = None
+
+
+def plan_training(inputs: TrainingInputs, place: Place, attempt: int = 1) -> JobPlan:
+    """The plan of one fine-tuning attempt. Raises ConfigError for a hyperparameter outside its range."""
+    hyperparameters = to_wire(parse_hyperparameters(inputs.spec.hyperparameters))
+    image = training_image(place.region)
+    fingerprint = _fingerprint(
+        {
+            "weights": inputs.weights.content_hash,
+            "training": inputs.training.fingerprint,
+            "validation": inputs.validation.fingerprint if inputs.validation else None,
+            "hyperparameters": hyperparameters,
+            "image": _image_identity(image),
+            "program": inputs.program.sha256,
+        }
+    )
+    name = names.job_name(inputs.spec.model, fingerprint, attempt)
+    channels = {CHANNEL_TRAINING: _rows_prefix(inputs.training)}
+    uploads = [*_program_upload(inputs.program), *_weights_uploads(inputs), *_rows_uploads(inputs.training)]
+    if inputs.validation:
+        channels[CHANNEL_VALIDATION] = _rows_prefix(inputs.validation)
+        uploads += _rows_uploads(inputs.validation)
+    uris = {
+        CHANNEL_PROGRAM: place.uri(_program_prefix(inputs.program)),
+        CHANNEL_MODEL: place.uri(_weights_prefix(inputs)),
+        **{channel: place.uri(prefix) for channel, prefix in channels.items()},
+    }
+    request = _request(
+        name=name,
+        command="train",
+        hyperparameters=hyperparameters,
+        channels=uris,
+        compute=inputs.spec.compute,
+        place=place,
+        tags={
+            **inputs.spec.tags,
+            TAG_MODEL: inputs.spec.model,
+            TAG_FINGERPRINT: fingerprint,
+            TAG_KIND: KIND_TRAINING,
+        },
+    )
+    request["Environment"] = {MODEL_ID_VARIABLE: inputs.spec.model}
+    request["AlgorithmSpecification"]["MetricDefinitions"] = [dict(entry) for entry in METRIC_DEFINITIONS]
+    request["CheckpointConfig"] = {"S3Uri": place.uri(f"{PREFIX}/checkpoints/{name}/")}
+    return JobPlan(
+        kind=KIND_TRAINING,
+        model_id=inputs.spec.model,
+        fingerprint=fingerprint,
+        attempt=attempt,
+        place=place,
+        uploads=tuple(uploads),
+        request=request,
+        cost=_cost(inputs.spec.compute),
+        rows=inputs.training.count,
+    )
+
+
+@dataclass(frozen=True)
+class EvaluationInputs:
+    """Everything that decides an evaluation request but the place it runs in."""
+
+    tuned: TunedModel
+    rows: Rows
+    program: Program
+    hyperparameters: Mapping[str, Any]
+
+
+def plan_evaluation(inputs: EvaluationInputs, place: Place, attempt: int = 1) -> JobPlan:
+    """The plan that compares base with tuned: a training job, so that gated bases and GPU quota apply."""
+    tuned = inputs.tuned
+    hyperparameters = to_wire(parse_hyperparameters(inputs.hyperparameters, EVALUATION_HYPERPARAMETERS))
+    fingerprint = _fingerprint(
+        {
+            "job": tuned.job_name,
+            "artifact": tuned.artifact_uri,
+            "base": tuned.base_uri,
+            "rows": inputs.rows.fingerprint,
+            "hyperparameters": hyperparameters,
+            "program": inputs.program.sha256,
+        }
+    )
+    request = _request(
+        name=names.evaluation_name(tuned.model_id, fingerprint, attempt),
+        command="evaluate",
+        hyperparameters=hyperparameters,
+        channels={
+            CHANNEL_PROGRAM: place.uri(_program_prefix(inputs.program)),
+            CHANNEL_BASE: tuned.base_uri,
+            CHANNEL_TUNED: tuned.artifact_uri,
+            CHANNEL_ROWS: place.uri(_rows_prefix(inputs.rows)),
+        },
+        compute=tuned.compute,
+        place=place,
+        tags={TAG_MODEL: tuned.model_id, TAG_FINGERPRINT: fingerprint, TAG_KIND: KIND_EVALUATION},
+    )
+    request["Environment"] = {MODEL_ID_VARIABLE: tuned.model_id}
+    return JobPlan(
+        kind=KIND_EVALUATION,
+        model_id=tuned.model_id,
+        fingerprint=fingerprint,
+        attempt=attempt,
+        place=place,
+        uploads=(*_program_upload(inputs.program), *_rows_uploads(inputs.rows)),
+        request=request,
+        cost=_cost(tuned.compute),
+        rows=inputs.rows.count,
+    )
+
+
+def _fingerprint(decisive: Mapping[str, Any]) -> str:
+    """Twelve hex digits over what decides the weights; not role, tags or instance."""
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _image_identity(image: str) -> str:
+    return image.rpartition("/")[2]
+
+
+def _rows_prefix(rows: Rows) -> str:
+    return f"{PREFIX}/data/{rows.fingerprint}/"
+
+
+def _program_prefix(program: Program) -> str:
+    return f"{PREFIX}/program/{program.sha256}/"
+
+
+def _weights_prefix(inputs: TrainingInputs) -> str:
+    return f"{PREFIX}/weights/{names.slug(inputs.spec.model)}/{inputs.weights.content_hash}/"
+
+
+def _program_upload(program: Program) -> tuple[Upload, ...]:
+    key = _program_prefix(program) + PROGRAM_FILE
+    return (Upload(key, program.sha256, len(program.content), program.content),)
+
+
+def _weights_uploads(inputs: TrainingInputs) -> tuple[Upload, ...]:
+    prefix = _weights_prefix(inputs)
+    return tuple(
+        Upload(prefix + file.path, file.sha256, file.size, inputs.weights.folder / file.path)
+        for file in inputs.weights.files
+    )
+
+
+def _rows_uploads(rows: Rows) -> tuple[Upload, ...]:
+    return tuple(
+        Upload(_rows_prefix(rows) + name, hashlib.sha256(content).hexdigest(), len(content), content)
+        for name, content in sorted(rows.files.items())
+    )
+
+
+def _cost(compute: Compute) -> Cost:
+    known = instance(compute.instance_type)
+    return Cost(
+        usd_per_hour=None if known.usd_per_hour is None else known.usd_per_hour * compute.instance_count,
+        max_runtime_in_seconds=compute.max_runtime_in_seconds,
+        source=f"{known.price_region or 'no region'}, as of {known.as_of}",
+    )
+
+
+def _request(
+    *,
+    name: str,
+    command: str,
+    hyperparameters: Mapping[str, str],
+    channels: Mapping[str, str],
+    compute: Compute,
+    place: Place,
+    tags: Mapping[str, str],
+) -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "TrainingJobName": name,
+        "RoleArn": place.role,
+        "AlgorithmSpecification": {
+            "TrainingImage": training_image(place.region),
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": ["python3", f"{ML_ROOT}/input/data/{CHANNEL_PROGRAM}/{PROGRAM_FILE}"],
+            "ContainerArguments": [command],
+        },
+        "HyperParameters": dict(hyperparameters),
+        "InputDataConfig": [_channel(channel, uri) for channel, uri in channels.items()],
+        "OutputDataConfig": {"S3OutputPath": place.uri(f"{PREFIX}/jobs")},
+        "ResourceConfig": _resources(compute),
+        "StoppingCondition": {"MaxRuntimeInSeconds": compute.max_runtime_in_seconds},
+        "EnableNetworkIsolation": compute.network_isolation,
+        "Tags": tag_list(tags),
+    }
+    if compute.output_kms_key:
+        request["OutputDataConfig"]["KmsKeyId"] = compute.output_kms_key
+    if compute.subnets:
+        request["VpcConfig"] = {
+            "Subnets": list(compute.subnets),
+            "SecurityGroupIds": list(compute.security_group_ids),
+        }
+    if compute.spot:
+        request["EnableManagedSpotTraining"] = True
+        request["StoppingCondition"]["MaxWaitTimeInSeconds"] = (
+            compute.max_wait_in_seconds or 2 * compute.max_runtime_in_seconds
+        )
+    return request
+
+
+def _channel(name: str, uri: str) -> dict[str, Any]:
+    return {
+        "ChannelName": name,
+        "InputMode": "File",
+        "DataSource": {
+            "S3DataSource": {
+                "S3DataType": "S3Prefix",
+                "S3Uri": uri,
+                "S3DataDistributionType": "FullyReplicated",
+            }
+        },
+    }
+
+
+def _resources(compute: Compute) -> dict[str, Any]:
+    """Volume fields are left out where the instance has local NVMe (AWS fixes the size there)."""
+    resources: dict[str, Any] = {
+        "InstanceType": compute.instance_type,
+        "InstanceCount": compute.instance_count,
+    }
+    if not instance(compute.instance_type).local_nvme:
+        resources["VolumeSizeInGB"] = compute.volume_size_in_gb
+    if compute.volume_kms_key:
+        resources["VolumeKmsKeyId"] = compute.volume_kms_key
+    return resources

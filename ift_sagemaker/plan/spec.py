@@ -1,0 +1,61 @@
+"""What a user asks for: one frozen object, whether it came from Python, a file or command-line flags."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ift_sagemaker.errors import ConfigError
+
+Scalar = str | int | float | bool
+
+
+class Compute(BaseModel):
+    """Where a job runs. Instance types as SageMaker names them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    instance_type: str = "ml.g5.xlarge"
+    instance_count: int = Field(default=1, ge=1, le=1)
+    """One: jobs of several instances are not offered yet."""
+    volume_size_in_gb: int = Field(default=50, ge=1, le=16384)
+    """Left out of the request on instances whose local NVMe is used instead."""
+    max_runtime_in_seconds: int = Field(default=4 * 3600, ge=60, le=28 * 86400)
+    spot: bool = False
+    max_wait_in_seconds: int | None = Field(default=None, ge=60, le=28 * 86400)
+    """Spot only: waiting and running together; the default is twice the longest run."""
+    subnets: tuple[str, ...] = ()
+    security_group_ids: tuple[str, ...] = ()
+    volume_kms_key: str | None = None
+    output_kms_key: str | None = None
+    network_isolation: bool = True
+
+
+class FineTuneSpec(BaseModel):
+    """One fine-tuning run as asked for; `ift.yaml` is its file form."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    hyperparameters: dict[str, Scalar] = Field(default_factory=dict)
+    compute: Compute = Field(default_factory=Compute)
+    tags: dict[str, str] = Field(default_factory=dict)
+
+
+def parse(kind: type[BaseModel], values: dict[str, Any]) -> Any:
+    """An instance of `kind`; raises ConfigError listing every wrong field at once."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in item['loc'])}={item['input']!r}: {item['msg']}"
+            for item in error.errors()
+        ]
+        first = error.errors()[0]
+        raise ConfigError(
+            f"{kind.__name__}: " + "; ".join(problems),
+            field=".".join(str(part) for part in first["loc"]),
+            value=first["input"],
+            allowed=first["msg"],
+        ) from error
