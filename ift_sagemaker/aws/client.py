@@ -1,0 +1,224 @@
+"""What this library asks of AWS, one method an intention."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from ift_sagemaker.aws.errors import NO_CREDENTIALS, translated
+from ift_sagemaker.aws.logs import LogTail
+from ift_sagemaker.aws.transfer import Objects
+from ift_sagemaker.errors import (
+    ConfigError,
+    CredentialsError,
+    InvocationError,
+    ServiceUnavailableError,
+)
+
+TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+ENDPOINT_LOG_GROUP = "/aws/sagemaker/Endpoints"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who asks, and where."""
+
+    account: str
+    arn: str
+    region: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer of an endpoint, as the container gave it."""
+
+    body: bytes
+    content_type: str
+
+
+class AWSClient:
+    """AWS for one boto3 session. Makes no call until the first method that needs one.
+
+    Every method raises a subclass of AWSError when AWS refuses. The retry mode is pinned, so that a new
+    default of botocore changes nothing here.
+    """
+
+    def __init__(self, boto_session: Any | None = None, *, region: str | None = None) -> None:
+        self._session = boto_session or boto3.Session()
+        self._region = region
+        self._clients: dict[str, Any] = {}
+        self._identity: Identity | None = None
+        self._lock = threading.RLock()
+
+    # -- clients and identity
+
+    def _client(self, service: str) -> Any:
+        with self._lock:
+            if service not in self._clients:
+                if self._session.get_credentials() is None:
+                    raise CredentialsError(NO_CREDENTIALS)
+                config = Config(
+                    retries={"mode": "standard", "total_max_attempts": 5}, user_agent_extra="ift-sagemaker"
+                )
+                with translated(f"a client for {service}"):
+                    self._clients[service] = self._session.client(
+                        service, region_name=self.region, config=config
+                    )
+            return self._clients[service]
+
+    @property
+    def region(self) -> str:
+        region = self._region or self._session.region_name
+        if not region:
+            raise ConfigError(
+                "no AWS region configured: set AWS_REGION or pass region=",
+                field="region",
+                allowed="us-east-1, …",
+            )
+        return str(region)
+
+    def identity(self) -> Identity:
+        """Account and caller, asked of STS once."""
+        with self._lock:
+            if self._identity is None:
+                client = self._client("sts")
+                with translated("GetCallerIdentity"):
+                    answer = client.get_caller_identity()
+                self._identity = Identity(answer["Account"], answer["Arn"], self.region)
+            return self._identity
+
+    @property
+    def objects(self) -> Objects:
+        return Objects(lambda: self._client("s3"), self.identity().account)
+
+    # -- training jobs
+
+    def create_training_job(self, request: Mapping[str, Any]) -> str:
+        """ARN of the new job. It is billed from its start."""
+        return self._ask("CreateTrainingJob", "TrainingJobArn", request)
+
+    def describe_training_job(self, name: str) -> dict[str, Any]:
+        return self._describe("DescribeTrainingJob", TrainingJobName=name)
+
+    def stop_training_job(self, name: str) -> None:
+        with translated("StopTrainingJob"):
+            self._client("sagemaker").stop_training_job(TrainingJobName=name)
+
+    def list_training_jobs(self, name_contains: str) -> Iterator[dict[str, Any]]:
+        """Summaries, newest first, page by page."""
+        return self._list(
+            "list_training_jobs", "TrainingJobSummaries", NameContains=name_contains, SortBy="CreationTime"
+        )
+
+    def training_log(self, name: str) -> LogTail:
+        return LogTail(lambda: self._client("logs"), TRAINING_LOG_GROUP, f"{name}/")
+
+    # -- hosting
+
+    def create_model(self, request: Mapping[str, Any]) -> str:
+        return self._ask("CreateModel", "ModelArn", request)
+
+    def create_endpoint_config(self, request: Mapping[str, Any]) -> str:
+        return self._ask("CreateEndpointConfig", "EndpointConfigArn", request)
+
+    def create_endpoint(self, request: Mapping[str, Any]) -> str:
+        """ARN of the new endpoint. It is billed until it is deleted."""
+        return self._ask("CreateEndpoint", "EndpointArn", request)
+
+    def describe_model(self, name: str) -> dict[str, Any]:
+        return self._describe("DescribeModel", ModelName=name)
+
+    def describe_endpoint_config(self, name: str) -> dict[str, Any]:
+        return self._describe("DescribeEndpointConfig", EndpointConfigName=name)
+
+    def describe_endpoint(self, name: str) -> dict[str, Any]:
+        return self._describe("DescribeEndpoint", EndpointName=name)
+
+    def delete_model(self, name: str) -> None:
+        with translated("DeleteModel"):
+            self._client("sagemaker").delete_model(ModelName=name)
+
+    def delete_endpoint_config(self, name: str) -> None:
+        with translated("DeleteEndpointConfig"):
+            self._client("sagemaker").delete_endpoint_config(EndpointConfigName=name)
+
+    def delete_endpoint(self, name: str) -> None:
+        with translated("DeleteEndpoint"):
+            self._client("sagemaker").delete_endpoint(EndpointName=name)
+
+    def list_endpoints(self, name_contains: str) -> Iterator[dict[str, Any]]:
+        return self._list("list_endpoints", "Endpoints", NameContains=name_contains)
+
+    def list_models(self, name_contains: str) -> Iterator[dict[str, Any]]:
+        return self._list("list_models", "Models", NameContains=name_contains)
+
+    def list_endpoint_configs(self, name_contains: str) -> Iterator[dict[str, Any]]:
+        return self._list("list_endpoint_configs", "EndpointConfigs", NameContains=name_contains)
+
+    def endpoint_log(self, name: str) -> LogTail:
+        return LogTail(lambda: self._client("logs"), f"{ENDPOINT_LOG_GROUP}/{name}", "")
+
+    def tags(self, arn: str) -> dict[str, str]:
+        with translated("ListTags"):
+            pages = self._client("sagemaker").get_paginator("list_tags").paginate(ResourceArn=arn)
+            return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+
+    def invoke_endpoint(self, name: str, body: bytes) -> Reply:
+        """The container's answer to one JSON body.
+
+        Raises InvocationError with the container's own status and text when the model answers with an error.
+        """
+        client = self._client("sagemaker-runtime")
+        with translated("InvokeEndpoint"):
+            try:
+                answer = client.invoke_endpoint(
+                    EndpointName=name, Body=body, ContentType="application/json", Accept="application/json"
+                )
+                return Reply(answer["Body"].read(), str(answer.get("ContentType", "")))
+            except client.exceptions.ModelError as error:
+                status = int(error.response.get("OriginalStatusCode", 500))
+                text = str(error.response.get("OriginalMessage", error))
+                raise InvocationError(
+                    f"endpoint {name} answered {status}: {text[:500]}",
+                    endpoint=name,
+                    status_code=status,
+                    body=text,
+                ) from error
+
+    # -- shared
+
+    def _ask(self, operation: str, key: str, request: Mapping[str, Any]) -> str:
+        answer = self._call(operation, request)
+        arn = answer.get(key)
+        if not arn:
+            # A proxy that answers 200 with a page of its own would otherwise pass as success.
+            raise ServiceUnavailableError(f"{operation}: the answer has no {key}", operation=operation)
+        return str(arn)
+
+    def _describe(self, operation: str, **request: Any) -> dict[str, Any]:
+        answer = self._call(operation, request)
+        if "CreationTime" not in answer:
+            raise ServiceUnavailableError(f"{operation}: the answer has no CreationTime", operation=operation)
+        answer.pop("ResponseMetadata", None)
+        return answer
+
+    def _call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        client = self._client("sagemaker")
+        method = getattr(client, _snake_case(operation))
+        with translated(operation):
+            answer: dict[str, Any] = method(**request)
+        return answer
+
+    def _list(self, method: str, key: str, **request: Any) -> Iterator[dict[str, Any]]:
+        with translated(method):
+            for page in self._client("sagemaker").get_paginator(method).paginate(**request):
+                yield from page[key]
+
+
+def _snake_case(operation: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in operation).lstrip("_")

@@ -1,0 +1,121 @@
+"""botocore's errors become ours, by code, operation and message.
+
+code or shape                                              → class
+ExpiredToken*, UnrecognizedClient*, InvalidClientTokenId,
+SignatureDoesNotMatch, InvalidAccessKeyId, no credentials  → CredentialsError
+AccessDenied*, 403 without a code                          → AccessDeniedError
+ResourceLimitExceeded, ServiceQuotaExceeded*               → QuotaExceededError
+ResourceNotFound, NoSuch*, 404, "could not find …"         → ResourceNotFoundError
+ResourceInUse, Conflict*, "already existing …", 409, 412   → ResourceInUseError
+Throttling*, TooManyRequests*, SlowDown, RequestLimit*     → ThrottledError
+5xx, connection and time-out errors                        → ServiceUnavailableError
+any other answer (ValidationException …)                   → RequestRejectedError
+
+Duplicates and absences are untyped for models, endpoint configurations and endpoints, so their messages
+decide: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModel.html declares
+ResourceLimitExceeded alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore import exceptions as botocore_errors
+
+from ift_sagemaker.errors import (
+    AccessDeniedError,
+    AWSError,
+    CredentialsError,
+    QuotaExceededError,
+    RequestRejectedError,
+    ResourceInUseError,
+    ResourceNotFoundError,
+    ServiceUnavailableError,
+    ThrottledError,
+)
+
+_CODES: tuple[tuple[str, type[AWSError]], ...] = (
+    (
+        r"Expired|UnrecognizedClient|InvalidClientTokenId|SignatureDoesNotMatch|InvalidAccessKey|MissingAuth",
+        CredentialsError,
+    ),
+    (r"AccessDenied|Forbidden|^403$|UnauthorizedOperation", AccessDeniedError),
+    (r"LimitExceeded|QuotaExceeded", QuotaExceededError),
+    (r"NotFound|^NoSuch|^404$", ResourceNotFoundError),
+    (r"ResourceInUse|Conflict|BucketAlready|PreconditionFailed|^409$|^412$", ResourceInUseError),
+    (r"Throttl|TooManyRequests|SlowDown|RequestLimit", ThrottledError),
+    (r"InternalFailure|InternalError|ServiceUnavailable|RequestTimeout|^5\d\d$", ServiceUnavailableError),
+)
+_MESSAGES: tuple[tuple[str, type[AWSError]], ...] = (
+    (r"could not find|not found|does not exist", ResourceNotFoundError),
+    (r"already exist", ResourceInUseError),
+)
+_NEXT = {
+    CredentialsError: "Refresh your credentials, then attach to what runs by its name.",
+    AccessDeniedError: "The identity lacks this permission.",
+    QuotaExceededError: "Ask for a higher limit in Service Quotas, or choose another instance type.",
+}
+
+_UNREACHABLE = (
+    botocore_errors.HTTPClientError,
+    botocore_errors.ConnectionError,
+    botocore_errors.IncompleteReadError,
+)
+
+NO_CREDENTIALS = (
+    "no AWS credentials found. Either configure them (`aws configure`, a role, or AWS_PROFILE), "
+    'or run on this machine: `--target local`, IFT_TARGET=local, or ift.connect("local").'
+)
+
+
+def classify(code: str, message: str, status: int = 400) -> type[AWSError]:
+    """Error class for a service answer. RequestLimitExceeded is throttling, not a quota."""
+    if re.search(r"RequestLimit", code):
+        return ThrottledError
+    for pattern, kind in _CODES:
+        if re.search(pattern, code):
+            return kind
+    for pattern, kind in _MESSAGES:
+        if re.search(pattern, message, re.IGNORECASE):
+            return kind
+    return ServiceUnavailableError if status >= 500 else RequestRejectedError
+
+
+def _from_answer(operation: str, error: botocore_errors.ClientError) -> AWSError:
+    answer = error.response
+    code = str(answer.get("Error", {}).get("Code", ""))
+    message = str(answer.get("Error", {}).get("Message", ""))
+    metadata = answer.get("ResponseMetadata", {})
+    kind = classify(code, message, int(metadata.get("HTTPStatusCode", 400)))
+    hint = _NEXT.get(kind)
+    return kind(
+        f"{operation}: {message or code} ({code})" + (f" {hint}" if hint else ""),
+        operation=operation,
+        code=code,
+        request_id=str(metadata.get("RequestId", "")),
+    )
+
+
+@contextmanager
+def translated(operation: str) -> Iterator[None]:
+    """Raises our error, with botocore's as its cause, for whatever AWS or the way to it answers."""
+    try:
+        yield
+    except botocore_errors.ClientError as error:
+        raise _from_answer(operation, error) from error
+    except (
+        botocore_errors.NoCredentialsError,
+        botocore_errors.PartialCredentialsError,
+        botocore_errors.CredentialRetrievalError,
+        botocore_errors.TokenRetrievalError,
+        botocore_errors.ProfileNotFound,
+    ) as error:
+        raise CredentialsError(f"{operation}: {NO_CREDENTIALS}", operation=operation) from error
+    except _UNREACHABLE as error:
+        raise ServiceUnavailableError(
+            f"{operation}: AWS cannot be reached: {error}", operation=operation
+        ) from error
+    except botocore_errors.BotoCoreError as error:
+        raise RequestRejectedError(f"{operation}: {error}", operation=operation) from error
