@@ -1,0 +1,110 @@
+"""Composition root: wires a Session to AWS or to the local AWS."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ift_sagemaker.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ift_sagemaker.session import Session
+
+TARGETS = ("aws", "local")
+CONFIG_FIELDS = ("target", "role", "bucket", "region")
+NOTEBOOK_METADATA = Path("/opt/ml/metadata/resource-metadata.json")
+"""Where SageMaker Studio and notebook instances say who they are."""
+LOCAL_INTERVAL_IN_SECONDS = 0.25
+
+
+def connect(
+    target: str | None = None,
+    *,
+    role: str | None = None,
+    bucket: str | None = None,
+    region: str | None = None,
+    boto_session: Any | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Session:
+    """A Session on AWS (`target="aws"`, the default) or on this machine (`target="local"`).
+
+    Each setting resolves as argument → IFT_TARGET, IFT_ROLE, IFT_BUCKET → configuration file → the notebook's
+    execution role (role alone). Makes no call to AWS. Raises ConfigError for an unknown target or a damaged
+    configuration file.
+    """
+    found = os.environ if environment is None else environment
+    settings = _read_config(_config_path(found))
+    target = target or found.get("IFT_TARGET") or settings.get("target") or "aws"
+    if target not in TARGETS:
+        raise ConfigError(
+            f"target {target!r} is none of {', '.join(TARGETS)}",
+            field="target",
+            value=target,
+            allowed=", ".join(TARGETS),
+        )
+    role = role or found.get("IFT_ROLE") or settings.get("role")
+    bucket = bucket or found.get("IFT_BUCKET") or settings.get("bucket")
+    region = region or settings.get("region")
+    if target == "local":
+        return _local(role, bucket, region)
+    return _aws(role or _notebook_role(NOTEBOOK_METADATA), bucket, region, boto_session)
+
+
+def _aws(role: str | None, bucket: str | None, region: str | None, boto_session: Any | None) -> Session:
+    from ift_sagemaker.aws.client import AWSClient
+    from ift_sagemaker.session import Session
+
+    return Session(AWSClient(boto_session, region=region), role=role, bucket=bucket)
+
+
+def _local(role: str | None, bucket: str | None, region: str | None) -> Session:
+    from ift_sagemaker import local
+    from ift_sagemaker.aws.client import AWSClient
+    from ift_sagemaker.aws.retry import Patience
+    from ift_sagemaker.local.settings import ROLE_ARN
+    from ift_sagemaker.session import Session
+
+    return Session(
+        AWSClient(local.boto3_session(region=region)),
+        role=role or ROLE_ARN,
+        bucket=bucket,
+        patience=Patience(interval_in_seconds=LOCAL_INTERVAL_IN_SECONDS),
+    )
+
+
+def _config_path(environment: Mapping[str, str]) -> Path:
+    if named := environment.get("IFT_CONFIG"):
+        return Path(named).expanduser()
+    from platformdirs import user_config_path
+
+    return user_config_path("ift-sagemaker") / "config.yaml"
+
+
+def _read_config(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text("utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}", field="config") from error
+    unknown = set(values) - set(CONFIG_FIELDS) if isinstance(values, dict) else {"not a mapping"}
+    if unknown:
+        raise ConfigError(
+            f"{path}: not known: {', '.join(sorted(map(str, unknown)))}; there are {', '.join(CONFIG_FIELDS)}",
+            field="config",
+            allowed=", ".join(CONFIG_FIELDS),
+        )
+    return {key: str(value) for key, value in values.items()}
+
+
+def _notebook_role(path: Path) -> str | None:
+    """Execution role of the notebook this runs in; None elsewhere."""
+    try:
+        return str(json.loads(path.read_text("utf-8"))["ExecutionRoleArn"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,340 @@
+"""A deployed model: ask it, watch it, delete it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from ift_sagemaker.aws.client import AWSClient
+from ift_sagemaker.aws.logs import LogLine
+from ift_sagemaker.aws.retry import Patience
+from ift_sagemaker.contract import names
+from ift_sagemaker.errors import (
+    AttachError,
+    AWSError,
+    ConfigError,
+    EndpointFailed,
+    InvocationError,
+    ResourceInUseError,
+    ResourceNotFoundError,
+    WaitTimeout,
+)
+from ift_sagemaker.plan.plans import DeploymentPlan
+from ift_sagemaker.wire.rows import Message
+
+IN_SERVICE = "InService"
+FAILED = frozenset({"Failed", "OutOfService", "UpdateRollbackFailed"})
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One answer. `finish_reason` is "stop" (the model ended) or "length" (it was cut at `max_tokens`)."""
+
+    text: str
+    finish_reason: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What a delete took away, and what it could not (name and reason)."""
+
+    deleted: tuple[str, ...] = ()
+    survivors: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass
+class Endpoint:
+    """Handle of one endpoint: a name plus a client. It costs money until it is deleted.
+
+    As a context manager it deletes on exit what this handle made, and nothing else.
+    """
+
+    name: str
+    client: AWSClient = field(repr=False)
+    patience: Patience = field(default_factory=Patience, repr=False)
+    made: tuple[str, ...] = field(default=(), repr=False)
+    """Kinds this handle created: "model", "endpoint-config", "endpoint"."""
+    description: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def refresh(self) -> Self:
+        """The same handle with a fresh description; raises ResourceNotFoundError once it is deleted."""
+        self.description = self.patience.call(lambda: self.client.describe_endpoint(self.name))
+        return self
+
+    @property
+    def status(self) -> str:
+        """As SageMaker spells it: Creating, InService, Updating, Deleting, Failed …"""
+        if not self.description:
+            self.refresh()
+        return str(self.description["EndpointStatus"])
+
+    def wait(self, timeout: float | None = None, on_status: Callable[[str], None] | None = None) -> Self:
+        """Returns when the endpoint is InService.
+
+        Raises EndpointFailed with the reason and last log lines, or WaitTimeout after `timeout` seconds.
+        """
+        started = self.patience.clock()
+        while True:
+            status = self.refresh().status
+            if on_status:
+                on_status(status)
+            if status == IN_SERVICE:
+                return self
+            if status in FAILED:
+                raise self._failure(status)
+            waited = self.patience.clock() - started
+            if timeout is not None and waited >= timeout:
+                raise WaitTimeout(
+                    f"endpoint {self.name} is {status} after {waited:.0f} s; it goes on and is billed",
+                    name=self.name,
+                    status=status,
+                    seconds=waited,
+                )
+            self.patience.pause()
+
+    def _failure(self, status: str) -> EndpointFailed:
+        reason = str(self.description.get("FailureReason", ""))
+        tail = [line.message for line in self.logs()][-20:]
+        return EndpointFailed(
+            f"endpoint {self.name} ended {status}: {reason}\n" + "\n".join(tail),
+            name=self.name,
+            status=status,
+            failure_reason=reason,
+            log_tail=tail,
+        )
+
+    def logs(self) -> Iterator[LogLine]:
+        """The container's log so far."""
+        yield from self.patience.call(self.client.endpoint_log(self.name).poll)
+
+    def invoke(
+        self,
+        prompt: str | Sequence[Message | Mapping[str, str]],
+        *,
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+    ) -> Generation:
+        """The model's answer to one prompt (a user turn) or to chat messages.
+
+        `max_tokens` counts new tokens. `temperature` 0 is greedy. Raises InvocationError with the container's
+        own status and text, ResourceNotFoundError when there is no such endpoint.
+        """
+        messages = (
+            [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(m) for m in prompt]
+        )
+        if not messages:
+            raise ConfigError(
+                "no message to answer", field="prompt", value=prompt, allowed="text or chat messages"
+            )
+        body: dict[str, Any] = {
+            "messages": messages,
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+        }
+        if stop:
+            body["stop"] = list(stop)
+        if seed is not None:
+            body["seed"] = seed
+        reply = self.client.invoke_endpoint(self.name, json.dumps(body).encode())
+        return read_chat_completion(self.name, reply.body)
+
+    def delete(self) -> Deletion:
+        """Takes away endpoint, configuration and model, in that order, and waits until the endpoint is gone.
+
+        What is already gone counts as success. What could not be deleted is named in `survivors`; the caller
+        decides. Raises nothing for it, so that one refusal does not keep the rest alive.
+        """
+        config, models = self._behind()
+        return self._delete(("endpoint", "endpoint-config", "model"), config, models)
+
+    def _behind(self) -> tuple[str, tuple[str, ...]]:
+        """Names of the configuration and models behind the endpoint; the derived ones where it is gone."""
+        config, models = names.endpoint_config_name(self.name), (names.model_name(self.name),)
+        with suppress(ResourceNotFoundError):
+            config = str(self.refresh().description["EndpointConfigName"])
+        with suppress(ResourceNotFoundError):
+            variants = self.client.describe_endpoint_config(config)["ProductionVariants"]
+            models = tuple(variant["ModelName"] for variant in variants if "ModelName" in variant)
+        return config, models
+
+    def _delete(self, kinds: Sequence[str], config: str, models: Sequence[str]) -> Deletion:
+        steps: list[tuple[str, str, Callable[[], None]]] = []
+        if "endpoint" in kinds:
+            steps.append(("endpoint", self.name, self._delete_endpoint))
+        if "endpoint-config" in kinds:
+            steps.append(("endpoint-config", config, lambda: self.client.delete_endpoint_config(config)))
+        if "model" in kinds:
+            steps += [("model", name, partial(self.client.delete_model, name)) for name in models]
+        deleted: list[str] = []
+        survivors: list[tuple[str, str]] = []
+        for kind, name, step in steps:
+            try:
+                self.patience.call(step)
+                deleted.append(f"{kind} {name}")
+            except ResourceNotFoundError:
+                continue
+            except (AWSError, WaitTimeout) as error:
+                survivors.append((f"{kind} {name}", str(error)))
+        return Deletion(tuple(deleted), tuple(survivors))
+
+    def _delete_endpoint(self) -> None:
+        self.client.delete_endpoint(self.name)
+        deadline = self.patience.clock() + 900
+        while True:
+            try:
+                self.refresh()
+            except ResourceNotFoundError:
+                return
+            if self.patience.clock() >= deadline:
+                raise WaitTimeout(
+                    f"endpoint {self.name} is still {self.status} after 900 s",
+                    name=self.name,
+                    status=self.status,
+                    seconds=900,
+                )
+            self.patience.pause()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self.made:
+            return
+        config, models = self._behind()
+        left = self._delete(self.made, config, models).survivors
+        if left and error is None:
+            what = "; ".join(f"{name}: {reason}" for name, reason in left)
+            raise AttachError(f"not everything could be deleted and may be billed: {what}", name=self.name)
+
+
+def read_chat_completion(endpoint: str, body: bytes) -> Generation:
+    """The Generation in an OpenAI chat completion; raises InvocationError for any other answer."""
+    try:
+        answer = json.loads(body)
+        choice = answer["choices"][0]
+        usage = answer.get("usage") or {}
+        return Generation(
+            text=str(choice["message"]["content"] or ""),
+            finish_reason=choice.get("finish_reason"),
+            prompt_tokens=usage.get("prompt_tokens"),
+            completion_tokens=usage.get("completion_tokens"),
+        )
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        text = body.decode("utf-8", "replace")[:500]
+        raise InvocationError(
+            f"endpoint {endpoint} answered with something else than a chat completion: {text}",
+            endpoint=endpoint,
+            status_code=200,
+            body=text,
+        ) from error
+
+
+def deploy(client: AWSClient, plan: DeploymentPlan, patience: Patience) -> Endpoint:
+    """The endpoint of a plan: made, or attached to where the same one exists.
+
+    Raises AttachError where one of that name serves something else. What this call made is taken away again
+    when a later step fails; what it found is kept.
+    """
+    endpoint = Endpoint(plan.endpoint_name, client, patience)
+    made: list[str] = []
+    try:
+        for kind, create, request, same in (
+            ("model", client.create_model, plan.create_model, _same_model),
+            ("endpoint-config", client.create_endpoint_config, plan.create_endpoint_config, _same_config),
+            ("endpoint", client.create_endpoint, plan.create_endpoint, _same_endpoint),
+        ):
+            if same(client, plan) is None:
+                made.append(kind)
+                patience.call(partial(_create_or_adopt, client, plan, create, request, same))
+    except BaseException:
+        endpoint._delete(  # noqa: SLF001 - the one place that builds what the handle takes down
+            made, plan.create_endpoint_config["EndpointConfigName"], (plan.create_model["ModelName"],)
+        )
+        raise
+    endpoint.made = tuple(reversed(made))
+    return endpoint
+
+
+_Same = Callable[[AWSClient, DeploymentPlan], str | None]
+
+
+def _create_or_adopt(
+    client: AWSClient,
+    plan: DeploymentPlan,
+    create: Callable[[Mapping[str, Any]], str],
+    request: Mapping[str, Any],
+    same: _Same,
+) -> None:
+    """Creates; where an earlier try was accepted but its answer lost, takes that as done."""
+    try:
+        create(request)
+    except ResourceInUseError:
+        if same(client, plan) is None:
+            raise
+
+
+def _same_model(client: AWSClient, plan: DeploymentPlan) -> str | None:
+    name = plan.create_model["ModelName"]
+    try:
+        there = client.describe_model(name)
+    except ResourceNotFoundError:
+        return None
+    return _compared(
+        f"model {name}",
+        {key: there.get(key) for key in ("ExecutionRoleArn", "EnableNetworkIsolation")}
+        | {key: there["PrimaryContainer"].get(key) for key in plan.create_model["PrimaryContainer"]},
+        {key: plan.create_model[key] for key in ("ExecutionRoleArn", "EnableNetworkIsolation")}
+        | dict(plan.create_model["PrimaryContainer"]),
+    )
+
+
+def _same_config(client: AWSClient, plan: DeploymentPlan) -> str | None:
+    name = plan.create_endpoint_config["EndpointConfigName"]
+    try:
+        there = client.describe_endpoint_config(name)
+    except ResourceNotFoundError:
+        return None
+    asked = plan.create_endpoint_config["ProductionVariants"][0]
+    found = there["ProductionVariants"][0]
+    return _compared(f"endpoint configuration {name}", {key: found.get(key) for key in asked}, asked)
+
+
+def _same_endpoint(client: AWSClient, plan: DeploymentPlan) -> str | None:
+    try:
+        there = client.describe_endpoint(plan.endpoint_name)
+    except ResourceNotFoundError:
+        return None
+    asked = plan.create_endpoint["EndpointConfigName"]
+    return _compared(
+        f"endpoint {plan.endpoint_name}",
+        {"EndpointConfigName": there["EndpointConfigName"]},
+        {"EndpointConfigName": asked},
+    )
+
+
+def _compared(what: str, found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    differences = [(key, found.get(key), asked[key]) for key in asked if found.get(key) != asked[key]]
+    if differences:
+        listing = "; ".join(f"{key} is {there!r}, asked {want!r}" for key, there, want in differences)
+        raise AttachError(
+            f"{what} exists and is another one: {listing}. Delete it, or deploy under another endpoint_name.",
+            name=what.rpartition(" ")[2],
+            differences=differences,
+        )
+    return what

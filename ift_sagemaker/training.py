@@ -1,0 +1,331 @@
+"""A training job: watch it, read its log and metrics, stop it, take its model, deploy it."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from ift_sagemaker.aws.client import AWSClient
+from ift_sagemaker.aws.logs import LogLine, LogTail
+from ift_sagemaker.aws.retry import Patience
+from ift_sagemaker.aws.transfer import disk_error
+from ift_sagemaker.endpoint import Endpoint, deploy
+from ift_sagemaker.errors import (
+    ConfigError,
+    JobError,
+    StorageError,
+    TrainingJobFailed,
+    TrainingJobStopped,
+    WaitTimeout,
+)
+from ift_sagemaker.plan.deployments.vllm import DEFAULT_INSTANCE_TYPE, Deployable, plan_deployment
+from ift_sagemaker.plan.plans import DeploymentPlan, Place
+from ift_sagemaker.plan.routes.container import MODEL_ID_VARIABLE, TunedModel
+from ift_sagemaker.plan.spec import Compute, parse
+from ift_sagemaker.wire.archive import unpack
+from ift_sagemaker.wire.metrics import parse_metrics
+from ift_sagemaker.wire.paths import CHANNEL_MODEL
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COMPLETED = "Completed"
+FAILED = "Failed"
+STOPPED = "Stopped"
+ENDED = frozenset({COMPLETED, FAILED, STOPPED})
+LOG_TAIL_LINES = 20
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one look at a job saw: its status, where it stands, and the log lines since the look before."""
+
+    status: str
+    secondary_status: str
+    lines: tuple[LogLine, ...]
+
+
+@dataclass
+class TrainingJob:
+    """Handle of one training job: a name plus a client. It re-attaches in any process."""
+
+    name: str
+    client: AWSClient = field(repr=False)
+    patience: Patience = field(default_factory=Patience, repr=False)
+    attached: bool = field(default=False, repr=False)
+    """True where the job was there already, so that nothing was started."""
+    description: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def refresh(self) -> Self:
+        """The same handle with a fresh description; raises ResourceNotFoundError for an unknown name."""
+        self.description = self.patience.call(lambda: self.client.describe_training_job(self.name))
+        return self
+
+    @property
+    def status(self) -> str:
+        """InProgress, Completed, Failed, Stopping or Stopped, as SageMaker spells them."""
+        if not self.description:
+            self.refresh()
+        return str(self.description["TrainingJobStatus"])
+
+    @property
+    def model_id(self) -> str:
+        return str(self._described().get("Environment", {}).get(MODEL_ID_VARIABLE, "unknown-model"))
+
+    @property
+    def artifact_uri(self) -> str:
+        """`s3://…/model.tar.gz`; raises JobError while there is none."""
+        uri = self._described().get("ModelArtifacts", {}).get("S3ModelArtifacts", "")
+        if not uri:
+            raise JobError(
+                f"training job {self.name} is {self.status} and has left no model",
+                name=self.name,
+                status=self.status,
+            )
+        return str(uri)
+
+    @property
+    def executed(self) -> dict[str, str]:
+        """What really ran, where that is not what was asked (the local AWS says so in tags); else empty."""
+        tags = self.client.tags(self._described()["TrainingJobArn"])
+        return {key.removeprefix("ift:"): value for key, value in tags.items() if key in _EXECUTED_TAGS}
+
+    def _described(self) -> dict[str, Any]:
+        if not self.description:
+            self.refresh()
+        return self.description
+
+    # -- watching
+
+    def watch(self) -> Iterator[Progress]:
+        """One Progress a look, until the job has ended; the last one holds the rest of the log."""
+        tail = self.client.training_log(self.name)
+        while True:
+            status = self.refresh().status
+            lines = tuple(self._new_lines(tail))
+            yield Progress(status, str(self.description.get("SecondaryStatus", "")), lines)
+            if status in ENDED:
+                return
+            self.patience.pause()
+
+    def _new_lines(self, tail: LogTail) -> list[LogLine]:
+        return self.patience.call(tail.poll)
+
+    def wait(
+        self, timeout: float | None = None, on_progress: Callable[[Progress], None] | None = None
+    ) -> Self:
+        """Returns when the job is Completed.
+
+        Raises TrainingJobFailed with FailureReason and the last log lines, TrainingJobStopped (a stopped job
+        is no success), or WaitTimeout after `timeout` seconds, while the job goes on.
+        """
+        started = self.patience.clock()
+        recent: list[str] = []
+        for progress in self.watch():
+            recent = [*recent, *(line.message for line in progress.lines)][-LOG_TAIL_LINES:]
+            if on_progress:
+                on_progress(progress)
+            waited = self.patience.clock() - started
+            if progress.status not in ENDED and timeout is not None and waited >= timeout:
+                raise WaitTimeout(
+                    f"training job {self.name} is {progress.status} after {waited:.0f} s; it goes on",
+                    name=self.name,
+                    status=progress.status,
+                    seconds=waited,
+                )
+        self._raise_unless_completed(recent)
+        return self
+
+    def _raise_unless_completed(self, recent: list[str]) -> None:
+        reason = str(self.description.get("FailureReason", ""))
+        if self.status == FAILED:
+            raise TrainingJobFailed(
+                f"training job {self.name} failed: {reason}\n" + "\n".join(recent),
+                name=self.name,
+                status=self.status,
+                failure_reason=reason,
+                log_tail=recent,
+            )
+        if self.status == STOPPED:
+            secondary = str(self.description.get("SecondaryStatus", STOPPED))
+            raise TrainingJobStopped(
+                f"training job {self.name} was stopped ({secondary}): what it left is unfinished",
+                name=self.name,
+                status=self.status,
+                failure_reason=reason,
+                log_tail=recent,
+            )
+
+    def logs(self, *, follow: bool = False) -> Iterator[LogLine]:
+        """The job's log lines; with `follow` until the job has ended."""
+        if follow:
+            for progress in self.watch():
+                yield from progress.lines
+            return
+        yield from self._new_lines(self.client.training_log(self.name))
+
+    def metrics(self) -> pd.DataFrame:
+        """One row a metric line of the log: timestamp (UTC), step, epoch, train_loss, learning_rate …"""
+        import pandas as pd
+
+        rows = [
+            {"timestamp": pd.Timestamp(line.timestamp, unit="ms", tz="UTC"), **values}
+            for line in self.logs()
+            if (values := parse_metrics(line.message))
+        ]
+        return pd.DataFrame(rows)
+
+    # -- acting
+
+    def stop(self) -> Self:
+        """Asks the job to stop; it has 120 seconds to save. One that has ended stays as it is."""
+        if self.refresh().status not in ENDED:
+            self.patience.call(lambda: self.client.stop_training_job(self.name))
+            self.refresh()
+        return self
+
+    def download(self, folder: str | Path, on_bytes: Callable[[int], None] | None = None) -> Path:
+        """Unpacks the job's model into `folder`, which must not exist; it appears only when it is whole."""
+        return self._unpacked(self.artifact_uri, Path(folder), on_bytes)
+
+    def download_output(self, folder: str | Path) -> Path:
+        """Unpacks `output.tar.gz` (what the job wrote to /opt/ml/output/data) into `folder`."""
+        path = self._described()["OutputDataConfig"]["S3OutputPath"].rstrip("/")
+        return self._unpacked(f"{path}/{self.name}/output/output.tar.gz", Path(folder), None)
+
+    def _unpacked(self, uri: str, folder: Path, on_bytes: Callable[[int], None] | None) -> Path:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise StorageError(f"{folder} exists and is not empty; choose another folder", path=str(folder))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as work:
+                archive, unpacked = Path(work) / "archive.tar.gz", Path(work) / "unpacked"
+                self.client.objects.get(uri, archive, on_bytes)
+                unpack(archive, unpacked)
+                if folder.exists():
+                    folder.rmdir()
+                shutil.move(unpacked, folder)
+        except OSError as error:
+            raise disk_error(error, folder) from error
+        return folder
+
+    # -- serving
+
+    def plan_deployment(
+        self,
+        *,
+        endpoint_name: str | None = None,
+        instance_type: str = DEFAULT_INSTANCE_TYPE,
+        allow_unfinished: bool = False,
+        owner: str = "",
+    ) -> DeploymentPlan:
+        """The exact requests of a deployment; makes read-only calls alone.
+
+        Raises JobError for a job that is not Completed, unless it was stopped, left a model and
+        `allow_unfinished` is True.
+        """
+        status = self.refresh().status
+        if status != COMPLETED and not (status == STOPPED and allow_unfinished):
+            hint = (
+                "; pass allow_unfinished=True (--allow-unfinished) to serve what it left"
+                if status == STOPPED
+                else ""
+            )
+            raise JobError(
+                f"training job {self.name} is {status}, so there is no finished model to deploy{hint}",
+                name=self.name,
+                status=status,
+            )
+        place = self._place()
+        plan = plan_deployment(
+            Deployable(
+                job_name=self.name,
+                model_id=self.model_id,
+                artifact_uri=self.artifact_uri,
+                owner=owner or secrets.token_hex(8),
+                endpoint_name=endpoint_name,
+                instance_type=instance_type,
+                network_isolation=bool(self._described().get("EnableNetworkIsolation", True)),
+            ),
+            place,
+        )
+        plan.check()
+        return plan
+
+    def deploy(
+        self,
+        *,
+        endpoint_name: str | None = None,
+        instance_type: str = DEFAULT_INSTANCE_TYPE,
+        allow_unfinished: bool = False,
+        wait: bool = True,
+    ) -> Endpoint:
+        """A real-time endpoint of this job's model. Billed from now until it is deleted.
+
+        The same call again attaches. Raises AttachError where something else has the endpoint's name, and
+        EndpointFailed where it does not come up, after taking away what this call made.
+        """
+        plan = self.plan_deployment(
+            endpoint_name=endpoint_name, instance_type=instance_type, allow_unfinished=allow_unfinished
+        )
+        endpoint = deploy(self.client, plan, self.patience)
+        if not wait:
+            return endpoint
+        try:
+            return endpoint.wait()
+        except BaseException as error:
+            endpoint.__exit__(type(error), error, None)
+            raise
+
+    def _place(self) -> Place:
+        identity = self.client.identity()
+        return Place(identity.region, identity.account, "", str(self._described()["RoleArn"]))
+
+    def as_tuned(self) -> TunedModel:
+        """The job as an evaluation needs it; raises ConfigError for a job of another making."""
+        description = self._described()
+        uris = {
+            channel["ChannelName"]: channel["DataSource"]["S3DataSource"]["S3Uri"]
+            for channel in description.get("InputDataConfig", [])
+            if "S3DataSource" in channel.get("DataSource", {})
+        }
+        if CHANNEL_MODEL not in uris:
+            raise ConfigError(
+                f"training job {self.name} has no channel {CHANNEL_MODEL!r}: no base to compare with",
+                field="job",
+                value=self.name,
+                allowed="a job of route container",
+            )
+        return TunedModel(
+            job_name=self.name,
+            model_id=self.model_id,
+            artifact_uri=self.artifact_uri,
+            base_uri=uris[CHANNEL_MODEL],
+            compute=_compute_of(description),
+        )
+
+
+_EXECUTED_TAGS = frozenset({"ift:local-runner", "ift:executed-image"})
+
+
+def _compute_of(description: dict[str, Any]) -> Compute:
+    resources = description["ResourceConfig"]
+    vpc = description.get("VpcConfig", {})
+    values: dict[str, Any] = {
+        "instance_type": resources["InstanceType"],
+        "max_runtime_in_seconds": description["StoppingCondition"]["MaxRuntimeInSeconds"],
+        "subnets": tuple(vpc.get("Subnets", ())),
+        "security_group_ids": tuple(vpc.get("SecurityGroupIds", ())),
+        "volume_kms_key": resources.get("VolumeKmsKeyId"),
+        "output_kms_key": description["OutputDataConfig"].get("KmsKeyId"),
+        "network_isolation": bool(description.get("EnableNetworkIsolation", False)),
+    }
+    if resources.get("VolumeSizeInGB"):
+        values["volume_size_in_gb"] = resources["VolumeSizeInGB"]
+    compute: Compute = parse(Compute, values)
+    return compute

@@ -1,0 +1,202 @@
+"""Collaborators for the handles: a clock that obeys, and an AWS account in two dictionaries."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ift_sagemaker.aws.client import Identity, Reply
+from ift_sagemaker.aws.logs import LogLine
+from ift_sagemaker.aws.retry import Patience
+from ift_sagemaker.errors import ResourceInUseError, ResourceNotFoundError
+
+
+@dataclass
+class Clock:
+    """Time that passes when somebody sleeps, and then at once."""
+
+    now: float = 0.0
+    slept: list[float] = field(default_factory=list)
+    on_sleep: Callable[[], None] | None = None
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept.append(seconds)
+        if self.on_sleep:
+            self.on_sleep()
+
+    def patience(self, budget: float = 300.0) -> Patience:
+        return Patience(10.0, budget, lambda: self.now, self.sleep, jitter=lambda: 0.5)
+
+
+@dataclass
+class FakeLog:
+    """A log whose every poll gives the next batch."""
+
+    batches: list[list[str]]
+
+    def poll(self) -> list[LogLine]:
+        lines = self.batches.pop(0) if self.batches else []
+        return [LogLine("algo-1", index, text) for index, text in enumerate(lines)]
+
+
+@dataclass
+class FakeObjects:
+    """S3 as a dictionary."""
+
+    content: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    sent: list[str] = field(default_factory=list)
+    buckets: set[str] = field(default_factory=set)
+
+    def size(self, bucket: str, key: str, sha256: str | None = None) -> int | None:
+        found = self.content.get(f"s3://{bucket}/{key}")
+        return len(found[0]) if found and found[1] == sha256 else None
+
+    def put(self, bucket: str, key: str, source: Path | bytes, sha256: str, progress: Any) -> None:
+        content = source if isinstance(source, bytes) else source.read_bytes()
+        self.content[f"s3://{bucket}/{key}"] = (content, sha256)
+        self.sent.append(key)
+        if progress:
+            progress(len(content))
+
+    def get(self, uri: str, target: Path, progress: Any = None) -> None:
+        target.write_bytes(self.content[uri][0])
+
+    def ensure_bucket(self, bucket: str, region: str) -> None:
+        self.buckets.add(bucket)
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as packed:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            packed.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+class FakeAWS:
+    """Stands where AWSClient stands; records every change it was asked for in `calls`."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, dict[str, Any]] = {}
+        self.hosting: dict[str, dict[str, dict[str, Any]]] = {
+            "model": {},
+            "endpoint-config": {},
+            "endpoint": {},
+        }
+        self.objects = FakeObjects()
+        self.logs: list[list[str]] = []
+        self.calls: list[str] = []
+        self.refuse: dict[str, Exception] = {}
+        self.bodies: list[dict[str, Any]] = []
+        self.reply = b""
+        self.on_describe: Callable[[dict[str, Any]], None] = lambda _: None
+
+    def _change(self, operation: str, name: str) -> None:
+        self.calls.append(f"{operation} {name}")
+        if operation in self.refuse:
+            raise self.refuse[operation]
+
+    def identity(self) -> Identity:
+        return Identity("123456789012", "arn:aws:iam::123456789012:user/me", "us-east-1")
+
+    # training
+
+    def create_training_job(self, request: Mapping[str, Any]) -> str:
+        name = request["TrainingJobName"]
+        self._change("CreateTrainingJob", name)
+        if name in self.jobs:
+            raise ResourceInUseError("taken")
+        self.jobs[name] = {
+            **json.loads(json.dumps(request)),
+            "TrainingJobArn": f"arn:{name}",
+            "TrainingJobStatus": "InProgress",
+        }
+        return f"arn:{name}"
+
+    def describe_training_job(self, name: str) -> dict[str, Any]:
+        if name not in self.jobs:
+            raise ResourceNotFoundError(f"no job {name}")
+        self.on_describe(self.jobs[name])
+        return dict(self.jobs[name])
+
+    def stop_training_job(self, name: str) -> None:
+        self._change("StopTrainingJob", name)
+        self.jobs[name]["TrainingJobStatus"] = "Stopping"
+
+    def list_training_jobs(self, name_contains: str) -> Iterator[dict[str, Any]]:
+        return (job for name, job in self.jobs.items() if name_contains in name)
+
+    def training_log(self, name: str) -> FakeLog:
+        return FakeLog(list(self.logs))
+
+    def endpoint_log(self, name: str) -> FakeLog:
+        return FakeLog(list(self.logs))
+
+    def tags(self, arn: str) -> dict[str, str]:
+        return {"ift:executed-image": "process", "other": "x"}
+
+    # hosting
+
+    def _create(self, kind: str, operation: str, name: str, request: Mapping[str, Any]) -> str:
+        self._change(operation, name)
+        if name in self.hosting[kind]:
+            raise ResourceInUseError("taken")
+        self.hosting[kind][name] = dict(request)
+        return f"arn:{name}"
+
+    def _find(self, kind: str, name: str) -> dict[str, Any]:
+        if name not in self.hosting[kind]:
+            raise ResourceNotFoundError(f"no {kind} {name}")
+        return self.hosting[kind][name]
+
+    def create_model(self, request: Mapping[str, Any]) -> str:
+        return self._create("model", "CreateModel", request["ModelName"], request)
+
+    def create_endpoint_config(self, request: Mapping[str, Any]) -> str:
+        name = request["EndpointConfigName"]
+        return self._create("endpoint-config", "CreateEndpointConfig", name, request)
+
+    def create_endpoint(self, request: Mapping[str, Any]) -> str:
+        described = {**request, "EndpointStatus": "Creating"}
+        return self._create("endpoint", "CreateEndpoint", request["EndpointName"], described)
+
+    def describe_model(self, name: str) -> dict[str, Any]:
+        return dict(self._find("model", name))
+
+    def describe_endpoint_config(self, name: str) -> dict[str, Any]:
+        return dict(self._find("endpoint-config", name))
+
+    def describe_endpoint(self, name: str) -> dict[str, Any]:
+        found = self._find("endpoint", name)
+        self.on_describe(found)
+        return dict(found)
+
+    def _delete(self, kind: str, operation: str, name: str) -> None:
+        self._find(kind, name)
+        self._change(operation, name)
+        del self.hosting[kind][name]
+
+    def delete_model(self, name: str) -> None:
+        self._delete("model", "DeleteModel", name)
+
+    def delete_endpoint_config(self, name: str) -> None:
+        self._delete("endpoint-config", "DeleteEndpointConfig", name)
+
+    def delete_endpoint(self, name: str) -> None:
+        self._delete("endpoint", "DeleteEndpoint", name)
+
+    def list_endpoints(self, name_contains: str) -> Iterator[dict[str, Any]]:
+        return (found for name, found in self.hosting["endpoint"].items() if name_contains in name)
+
+    def invoke_endpoint(self, name: str, body: bytes) -> Reply:
+        self._find("endpoint", name)
+        self.bodies.append(json.loads(body))
+        return Reply(self.reply, "application/json")

@@ -1,0 +1,190 @@
+"""The handle of an endpoint: it never forgets a bill and never takes what is not its own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ift_sagemaker.endpoint import Endpoint, deploy, read_chat_completion
+from ift_sagemaker.errors import (
+    AccessDeniedError,
+    AttachError,
+    ConfigError,
+    EndpointFailed,
+    InvocationError,
+    QuotaExceededError,
+    ResourceNotFoundError,
+    WaitTimeout,
+)
+from ift_sagemaker.plan.deployments.vllm import Deployable, plan_deployment
+from ift_sagemaker.plan.plans import DeploymentPlan, Place
+from tests.unit.handles.fakes import Clock, FakeAWS
+
+JOB = "ift-m-0123456789ab"
+PLACE = Place("us-east-1", "123456789012", "", "arn:aws:iam::123456789012:role/r")
+
+
+def _plan(**changes: Any) -> DeploymentPlan:
+    return plan_deployment(Deployable(JOB, "m", "s3://b/model.tar.gz", owner="me", **changes), PLACE)
+
+
+def _deploy(aws: FakeAWS, plan: DeploymentPlan | None = None) -> Endpoint:
+    return deploy(aws, plan or _plan(), Clock().patience())  # type: ignore[arg-type]
+
+
+def _in_service(aws: FakeAWS) -> None:
+    aws.on_describe = lambda endpoint: endpoint.update(EndpointStatus="InService")
+
+
+def test_a_deployment_makes_model_configuration_and_endpoint_in_this_order() -> None:
+    aws = FakeAWS()
+    assert _deploy(aws).made == ("endpoint", "endpoint-config", "model")
+    assert [call.split()[0] for call in aws.calls] == [
+        "CreateModel",
+        "CreateEndpointConfig",
+        "CreateEndpoint",
+    ]
+
+
+def test_the_same_deployment_again_attaches_and_owns_nothing() -> None:
+    aws = FakeAWS()
+    _deploy(aws)
+    aws.calls.clear()
+    with _deploy(aws) as again:
+        assert again.made == ()
+    assert aws.calls == []
+    assert JOB in aws.hosting["endpoint"]
+
+
+def test_another_model_under_the_name_is_refused() -> None:
+    aws = FakeAWS()
+    _deploy(aws)
+    with pytest.raises(AttachError, match="InstanceType") as caught:
+        _deploy(aws, _plan(instance_type="ml.g5.2xlarge"))
+    assert caught.value.differences[0] == ("InstanceType", "ml.g5.xlarge", "ml.g5.2xlarge")
+    assert all(kind for kind in aws.hosting.values())
+
+
+@pytest.mark.parametrize("step", ["CreateModel", "CreateEndpointConfig", "CreateEndpoint"])
+def test_a_failed_deployment_takes_away_what_it_made(step: str) -> None:
+    aws = FakeAWS()
+    aws.refuse[step] = QuotaExceededError("limit 0")
+    with pytest.raises(QuotaExceededError):
+        _deploy(aws)
+    assert aws.hosting == {"model": {}, "endpoint-config": {}, "endpoint": {}}
+
+
+def test_a_failed_deployment_keeps_what_it_found() -> None:
+    aws = FakeAWS()
+    aws.create_model(_plan().create_model)
+    aws.refuse["CreateEndpoint"] = QuotaExceededError("limit 0")
+    with pytest.raises(QuotaExceededError):
+        _deploy(aws)
+    assert list(aws.hosting["model"]) == [JOB]
+    assert aws.hosting["endpoint-config"] == {}
+
+
+def test_leaving_the_block_deletes_endpoint_configuration_and_model() -> None:
+    aws = FakeAWS()
+    with _deploy(aws):
+        assert JOB in aws.hosting["endpoint"]
+    assert aws.hosting == {"model": {}, "endpoint-config": {}, "endpoint": {}}
+    assert [call.split()[0] for call in aws.calls[-3:]] == [
+        "DeleteEndpoint",
+        "DeleteEndpointConfig",
+        "DeleteModel",
+    ]
+
+
+def test_leaving_the_block_says_what_could_not_be_deleted() -> None:
+    aws = FakeAWS()
+    aws.refuse["DeleteModel"] = AccessDeniedError("no")
+    with pytest.raises(AttachError, match="may be billed"), _deploy(aws):
+        pass
+
+
+def test_deleting_reports_survivors_and_goes_on() -> None:
+    aws = FakeAWS()
+    aws.refuse["DeleteEndpointConfig"] = AccessDeniedError("not allowed")
+    outcome = _deploy(aws).delete()
+    assert outcome.deleted == (f"endpoint {JOB}", f"model {JOB}")
+    assert outcome.survivors == ((f"endpoint-config {JOB}-config", "not allowed"),)
+
+
+def test_deleting_what_is_gone_is_success() -> None:
+    outcome = Endpoint(JOB, FakeAWS(), Clock().patience()).delete()  # type: ignore[arg-type]
+    assert outcome.deleted == ()
+    assert outcome.survivors == ()
+
+
+def test_deleting_finds_the_rest_of_a_delete_that_was_killed() -> None:
+    aws = FakeAWS()
+    _deploy(aws)
+    del aws.hosting["endpoint"][JOB]
+    outcome = Endpoint(JOB, aws, Clock().patience()).delete()  # type: ignore[arg-type]
+    assert outcome.deleted == (f"endpoint-config {JOB}-config", f"model {JOB}")
+
+
+def test_waiting_ends_in_service() -> None:
+    aws = FakeAWS()
+    endpoint = _deploy(aws)
+    _in_service(aws)
+    assert endpoint.wait().status == "InService"
+
+
+def test_a_failed_endpoint_raises_its_reason_and_log() -> None:
+    aws = FakeAWS()
+    endpoint = _deploy(aws)
+    aws.on_describe = lambda found: found.update(EndpointStatus="Failed", FailureReason="ping")
+    aws.logs = [["out of memory"]]
+    with pytest.raises(EndpointFailed, match="out of memory") as caught:
+        endpoint.wait()
+    assert caught.value.failure_reason == "ping"
+
+
+def test_a_wait_ends_at_its_timeout() -> None:
+    with pytest.raises(WaitTimeout):
+        _deploy(FakeAWS()).wait(timeout=30)
+
+
+def _answer(text: str) -> bytes:
+    return json.dumps(
+        {
+            "choices": [{"message": {"content": text}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 3, "completion_tokens": 1},
+        }
+    ).encode()
+
+
+def test_a_prompt_is_one_user_turn_and_the_answer_is_typed() -> None:
+    aws = FakeAWS()
+    aws.reply = _answer("4")
+    answer = _deploy(aws).invoke("2+2?", max_tokens=5, stop=["."], seed=1)
+    assert (str(answer), answer.finish_reason, answer.completion_tokens) == ("4", "stop", 1)
+    assert aws.bodies[0]["messages"] == [{"role": "user", "content": "2+2?"}]
+    assert aws.bodies[0]["max_tokens"] == 5
+    assert aws.bodies[0]["stop"] == ["."]
+
+
+def test_chat_messages_travel_as_they_are() -> None:
+    aws = FakeAWS()
+    aws.reply = _answer("ok")
+    messages = [{"role": "system", "content": "short"}, {"role": "user", "content": "hi"}]
+    _deploy(aws).invoke(messages)
+    assert aws.bodies[0]["messages"] == messages
+    with pytest.raises(ConfigError):
+        _deploy(aws).invoke([])
+
+
+def test_a_missing_endpoint_is_not_found() -> None:
+    with pytest.raises(ResourceNotFoundError):
+        Endpoint("nobody", FakeAWS(), Clock().patience()).invoke("hi")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"choices": []}', b'[{"generated_text": "x"}]'])
+def test_an_answer_of_another_shape_is_an_error_that_shows_it(body: bytes) -> None:
+    with pytest.raises(InvocationError) as caught:
+        read_chat_completion("e", body)
+    assert caught.value.body == body.decode()

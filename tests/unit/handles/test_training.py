@@ -1,0 +1,173 @@
+"""The handle of a training job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ift_sagemaker.errors import (
+    JobError,
+    ResourceNotFoundError,
+    StorageError,
+    TrainingJobFailed,
+    TrainingJobStopped,
+    WaitTimeout,
+)
+from ift_sagemaker.training import Progress, TrainingJob
+from tests.unit.handles.fakes import Clock, FakeAWS, archive
+
+NAME = "ift-m-0123456789ab"
+
+
+@pytest.fixture
+def aws() -> FakeAWS:
+    fake = FakeAWS()
+    fake.jobs[NAME] = {
+        "TrainingJobName": NAME,
+        "TrainingJobArn": f"arn:{NAME}",
+        "TrainingJobStatus": "InProgress",
+        "SecondaryStatus": "Training",
+        "RoleArn": "arn:aws:iam::123456789012:role/r",
+        "OutputDataConfig": {"S3OutputPath": "s3://b/ift/jobs"},
+        "ResourceConfig": {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+        "Environment": {"IFT_MODEL_ID": "smollm2-135m-instruct"},
+        "EnableNetworkIsolation": True,
+        "InputDataConfig": [
+            {"ChannelName": "model", "DataSource": {"S3DataSource": {"S3Uri": "s3://b/ift/weights/x/"}}}
+        ],
+    }
+    return fake
+
+
+def _job(aws: FakeAWS, clock: Clock | None = None) -> TrainingJob:
+    return TrainingJob(NAME, aws, (clock or Clock()).patience())  # type: ignore[arg-type]
+
+
+def _ends(aws: FakeAWS, status: str, looks: int = 2, **fields: Any) -> None:
+    seen = [0]
+
+    def on_describe(job: dict[str, Any]) -> None:
+        seen[0] += 1
+        if seen[0] > looks:
+            job.update(TrainingJobStatus=status, SecondaryStatus=status, **fields)
+
+    aws.on_describe = on_describe
+
+
+def test_waiting_ends_when_the_job_is_completed_and_reports_each_look(aws: FakeAWS) -> None:
+    _ends(aws, "Completed")
+    aws.logs = [["a"], [], ["b"]]
+    clock, looks = Clock(), list[Progress]()
+    assert _job(aws, clock).wait(on_progress=looks.append).status == "Completed"
+    assert [look.status for look in looks] == ["InProgress", "InProgress", "Completed"]
+    assert [line.message for look in looks for line in look.lines] == ["a", "b"]
+    assert clock.now == 20
+
+
+def test_a_failed_job_raises_its_reason_and_last_lines(aws: FakeAWS) -> None:
+    _ends(aws, "Failed", FailureReason="AlgorithmError: boom")
+    aws.logs = [[f"line {n}" for n in range(50)]]
+    with pytest.raises(TrainingJobFailed, match="boom") as caught:
+        _job(aws).wait()
+    assert caught.value.failure_reason == "AlgorithmError: boom"
+    assert caught.value.log_tail == tuple(f"line {n}" for n in range(30, 50))
+
+
+def test_a_stopped_job_is_no_success(aws: FakeAWS) -> None:
+    _ends(aws, "Stopped")
+    with pytest.raises(TrainingJobStopped, match="unfinished"):
+        _job(aws).wait()
+
+
+def test_a_wait_that_times_out_leaves_the_job_alone(aws: FakeAWS) -> None:
+    with pytest.raises(WaitTimeout) as caught:
+        _job(aws).wait(timeout=25)
+    assert caught.value.seconds == 30
+    assert aws.calls == []
+
+
+def test_an_unknown_name_is_not_found(aws: FakeAWS) -> None:
+    with pytest.raises(ResourceNotFoundError):
+        TrainingJob("nobody", aws, Clock().patience()).refresh()  # type: ignore[arg-type]
+
+
+def test_stopping_asks_once_and_leaves_an_ended_job_as_it_is(aws: FakeAWS) -> None:
+    assert _job(aws).stop().status == "Stopping"
+    aws.jobs[NAME]["TrainingJobStatus"] = "Completed"
+    assert _job(aws).stop().status == "Completed"
+    assert aws.calls == [f"StopTrainingJob {NAME}"]
+
+
+def test_metrics_are_a_table_of_the_metric_lines(aws: FakeAWS) -> None:
+    aws.logs = [["hello", "ift_metrics step=1 train_loss=2.5", "ift_metrics step=2 train_loss=1.5"]]
+    frame = _job(aws).metrics()
+    assert frame["train_loss"].tolist() == [2.5, 1.5]
+    assert str(frame["timestamp"].dtype).endswith("UTC]")
+
+
+def test_the_log_can_be_followed_to_the_end(aws: FakeAWS) -> None:
+    _ends(aws, "Completed")
+    aws.logs = [["a"], ["b"], ["c"]]
+    assert [line.message for line in _job(aws).logs(follow=True)] == ["a", "b", "c"]
+
+
+def test_what_really_ran_is_told(aws: FakeAWS) -> None:
+    assert _job(aws).executed == {"executed-image": "process"}
+
+
+def _completed(aws: FakeAWS) -> None:
+    uri = f"s3://b/ift/jobs/{NAME}/output/model.tar.gz"
+    aws.jobs[NAME].update(TrainingJobStatus="Completed", ModelArtifacts={"S3ModelArtifacts": uri})
+    aws.objects.content[uri] = (archive({"config.json": b"{}"}), "")
+
+
+def test_the_model_is_unpacked_into_a_folder(aws: FakeAWS, tmp_path: Path) -> None:
+    _completed(aws)
+    folder = _job(aws).download(tmp_path / "model")
+    assert [path.name for path in folder.iterdir()] == ["config.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_folder_with_content_is_not_overwritten(aws: FakeAWS, tmp_path: Path) -> None:
+    _completed(aws)
+    (tmp_path / "mine").write_text("keep")
+    with pytest.raises(StorageError, match="not empty"):
+        _job(aws).download(tmp_path)
+    assert (tmp_path / "mine").read_text() == "keep"
+
+
+def test_a_job_without_a_model_says_so(aws: FakeAWS, tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="left no model"):
+        _job(aws).download(tmp_path / "model")
+
+
+def test_an_unfinished_job_is_not_deployed_unless_told(aws: FakeAWS) -> None:
+    with pytest.raises(JobError, match="no finished model"):
+        _job(aws).deploy()
+    _completed(aws)
+    aws.jobs[NAME]["TrainingJobStatus"] = "Stopped"
+    with pytest.raises(JobError, match="allow_unfinished"):
+        _job(aws).deploy()
+    assert aws.calls == []
+    _job(aws).deploy(allow_unfinished=True, wait=False)
+    assert aws.calls[-1] == f"CreateEndpoint {NAME}"
+
+
+def test_a_deployment_is_planned_without_a_change(aws: FakeAWS) -> None:
+    _completed(aws)
+    plan = _job(aws).plan_deployment()
+    assert plan.create_model["ModelName"] == NAME
+    assert plan.create_endpoint["EndpointConfigName"] == f"{NAME}-config"
+    assert aws.calls == []
+
+
+def test_an_evaluation_takes_base_and_machine_from_the_job(aws: FakeAWS) -> None:
+    _completed(aws)
+    tuned = _job(aws).as_tuned()
+    assert tuned.base_uri == "s3://b/ift/weights/x/"
+    assert tuned.model_id == "smollm2-135m-instruct"
+    assert tuned.compute.max_runtime_in_seconds == 3600
+    assert tuned.compute.network_isolation
