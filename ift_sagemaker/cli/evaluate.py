@@ -1,0 +1,50 @@
+"""`ift evaluate`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ift_sagemaker.cli.options import as_json, parse_settings, print_json, session_of, target_options
+
+
+@click.command()
+@click.argument("job")
+@click.argument("rows", type=click.Path(dir_okay=False))
+@click.option(
+    "--require", "requirements", multiple=True, metavar="METRIC>=VALUE", help="A gate; exit 6 when missed."
+)
+@click.option("--max-new-tokens", type=click.IntRange(1, 32768), default=128, show_default=True)
+@click.option("--field", "fields", multiple=True, metavar="NAME=COLUMN", help="As for `ift train`.")
+@click.option("--retry", is_flag=True, help="Start again an evaluation that failed or was stopped.")
+@target_options
+@as_json
+def evaluate(
+    job: str,
+    rows: str,
+    requirements: tuple[str, ...],
+    max_new_tokens: int,
+    fields: tuple[str, ...],
+    retry: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+    **options: Any,
+) -> None:
+    """Base against tuned over held-out ROWS: exact match, ROUGE-L and loss, overall and by instruction."""
+    from ift_sagemaker.data import InstructionDataset
+    from ift_sagemaker.evaluation.gate import Requirement, check
+    from ift_sagemaker.report.progress import watching
+
+    gates = [Requirement.parse(text) for text in requirements]
+    held_out = InstructionDataset.read(rows, fields=parse_settings(fields) or None)
+    with watching(f"evaluation of {job}") as on_progress:
+        result = session_of(options).evaluate(
+            job, held_out, max_new_tokens=max_new_tokens, retry=retry, on_progress=on_progress
+        )
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        from ift_sagemaker.report import evaluation_table, to_text
+
+        click.echo(to_text(evaluation_table(result)), nl=False)
+    check(result, gates)

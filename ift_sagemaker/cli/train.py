@@ -1,0 +1,106 @@
+"""`ift plan` and `ift train`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ift_sagemaker.cli.options import (
+    as_json,
+    parse_settings,
+    print_json,
+    session_of,
+    target_options,
+    wait_timeout,
+)
+
+_arguments = (
+    click.argument("model"),
+    click.argument("rows", type=click.Path(dir_okay=False)),
+    click.option(
+        "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; repeatable."
+    ),
+    click.option("--validation", type=click.Path(dir_okay=False), help="Held-out rows for eval_loss."),
+    click.option("--instance-type", help="SageMaker instance type; default ml.g5.xlarge."),
+    click.option("--max-runtime", type=int, help="Longest run in seconds; default four hours."),
+    click.option("--spot", is_flag=True, help="Managed spot training."),
+    click.option(
+        "--field",
+        "fields",
+        multiple=True,
+        metavar="NAME=COLUMN",
+        help="Which column holds instruction, input, output or messages; repeatable.",
+    ),
+)
+
+
+def _run_options(command: Any) -> Any:
+    for option in reversed(_arguments):
+        command = option(command)
+    return target_options(command)
+
+
+@click.command()
+@_run_options
+@as_json
+def plan(as_json: bool, **options: Any) -> None:  # noqa: FBT001
+    """Show what a fine-tuning run would send, ask and cost. Writes and sends nothing."""
+    session = session_of(options)
+    planned = session.plan(options["model"], _rows(options), **_run(options))
+    if as_json:
+        print_json(planned.to_dict())
+    else:
+        click.echo(str(planned))
+
+
+@click.command()
+@_run_options
+@click.option("--wait", is_flag=True, help="Wait until the job has ended, with progress on stderr.")
+@wait_timeout
+@click.option("--retry", is_flag=True, help="Start again a run that failed or was stopped.")
+def train(wait: bool, timeout: float | None, retry: bool, **options: Any) -> None:  # noqa: FBT001
+    """Start a fine-tuning run and print its job's name alone.
+
+    The same call again attaches to the same job and trains nothing.
+    """
+    from ift_sagemaker.report.progress import UploadBar, saying, watching
+
+    session = session_of(options)
+    rows, run = _rows(options), _run(options)
+    if session.weights.find(options["model"]) is None:
+        session.weights.pull(options["model"], saying(options["model"]))
+    with UploadBar() as bar:
+        session.on_upload = bar
+        job = session.fine_tune(options["model"], rows, retry=retry, **run)
+    click.echo(f"{'attached to' if job.attached else 'started'} {job.name}", err=True)
+    click.echo(job.name)
+    if wait:
+        with watching(job.name) as on_progress:
+            job.wait(timeout, on_progress)
+
+
+def _rows(options: dict[str, Any]) -> Any:
+    from ift_sagemaker.data import InstructionDataset
+
+    return InstructionDataset.read(options["rows"], fields=parse_settings(options["fields"]) or None)
+
+
+def _run(options: dict[str, Any]) -> dict[str, Any]:
+    from ift_sagemaker.data import InstructionDataset
+    from ift_sagemaker.plan.spec import Compute, parse
+
+    asked = {
+        "instance_type": options["instance_type"],
+        "max_runtime_in_seconds": options["max_runtime"],
+        "spot": options["spot"] or None,
+    }
+    compute = parse(Compute, {name: value for name, value in asked.items() if value is not None})
+    validation = options["validation"] and InstructionDataset.read(
+        options["validation"], fields=parse_settings(options["fields"]) or None
+    )
+    return {
+        "hyperparameters": parse_settings(options["settings"]),
+        "compute": compute,
+        "validation": validation,
+    }
