@@ -36,6 +36,7 @@ from ift_sagemaker.plan.routes.container import (
 from ift_sagemaker.plan.spec import Compute, FineTuneSpec, Scalar
 from ift_sagemaker.training import FAILED, STOPPED, Progress, TrainingJob
 from ift_sagemaker.wire.artifact import PREDICTIONS_FILE
+from ift_sagemaker.wire.hyperparameters import parse_hyperparameters
 from ift_sagemaker.wire.rows import read_rows
 
 Data = InstructionDataset | str | Path
@@ -67,6 +68,8 @@ class Session:
     weights: WeightsCache = field(default_factory=WeightsCache, repr=False)
     patience: Patience = field(default_factory=Patience, repr=False)
     on_upload: Callable[[UploadProgress], None] | None = field(default=None, repr=False)
+    on_fetch: Callable[[str], None] | None = field(default=None, repr=False)
+    """Told in words what is being done while base weights are fetched."""
 
     # -- planning
 
@@ -110,11 +113,11 @@ class Session:
         the same run exists under another role, key, network or isolation, or where it failed or was stopped
         and `retry` is False.
         """
+        find(model_id)
         spec = _spec(model_id, hyperparameters, compute, tags)
         rows = _dataset(data)
         held_out = None if validation is None else _dataset(validation)
-        find(model_id)
-        weights = self.weights.find(model_id) or self.weights.pull(model_id)
+        weights = self.weights.find(model_id) or self.weights.pull(model_id, self.on_fetch)
         inputs = self._inputs(spec, rows, held_out, weights)
         place = self._place()
         return self._execute(lambda attempt: plan_training(inputs, place, attempt), retry=retry)
@@ -282,6 +285,8 @@ def _spec(
     compute: Compute | None,
     tags: Mapping[str, str] | None,
 ) -> FineTuneSpec:
+    """The specification, its hyperparameters checked before anything is fetched or sent."""
+    parse_hyperparameters(hyperparameters or {})
     return FineTuneSpec(
         model=model_id,
         hyperparameters=dict(hyperparameters or {}),

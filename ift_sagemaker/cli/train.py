@@ -68,8 +68,7 @@ def train(wait: bool, timeout: float | None, retry: bool, **options: Any) -> Non
 
     session = session_of(options)
     rows, run = _rows(options), _run(options)
-    if session.weights.find(options["model"]) is None:
-        session.weights.pull(options["model"], saying(options["model"]))
+    session.on_fetch = saying(options["model"])
     with UploadBar() as bar:
         session.on_upload = bar
         job = session.fine_tune(options["model"], rows, retry=retry, **run)

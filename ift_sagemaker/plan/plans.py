@@ -15,6 +15,9 @@ from ift_sagemaker.errors import RequestError
 PREFIX = "ift"
 """Every object this library writes lies under this key prefix."""
 
+STOP_GRACE_IN_SECONDS = 120
+"""Time SageMaker gives a job between SIGTERM and SIGKILL."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -44,7 +47,10 @@ class Upload:
 
 @dataclass(frozen=True)
 class Cost:
-    """What the job costs at most: price an hour times the longest run. An estimate, never a quote."""
+    """What the job costs at most: price an hour times the longest run and the 120 seconds a stop may take.
+
+    An estimate, never a quote: uploads after the stop are not in it.
+    """
 
     usd_per_hour: float | None
     max_runtime_in_seconds: int
@@ -54,7 +60,7 @@ class Cost:
     def ceiling_usd(self) -> float | None:
         if self.usd_per_hour is None:
             return None
-        return self.usd_per_hour * self.max_runtime_in_seconds / 3600
+        return self.usd_per_hour * (self.max_runtime_in_seconds + STOP_GRACE_IN_SECONDS) / 3600
 
     def __str__(self) -> str:
         if self.usd_per_hour is None or self.ceiling_usd is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ift_sagemaker.catalog.images import vllm_image
-from ift_sagemaker.catalog.instances import instance
+from ift_sagemaker.catalog.instances import instances
 from ift_sagemaker.contract import names
 from ift_sagemaker.plan.plans import DeploymentPlan, Place, tag_list
 from ift_sagemaker.plan.routes.container import TAG_MODEL
@@ -38,6 +38,7 @@ class Deployable:
 
 def plan_deployment(source: Deployable, place: Place) -> DeploymentPlan:
     """The three requests of one endpoint, all named after the job (or `endpoint_name`), whoever deploys."""
+    known = instances().get(source.instance_type)
     container = {
         "Image": vllm_image(place.region),
         "ModelDataSource": {
@@ -77,5 +78,5 @@ def plan_deployment(source: Deployable, place: Place) -> DeploymentPlan:
             "Tags": tags,
         },
         create_endpoint={"EndpointName": endpoint_name, "EndpointConfigName": config_name, "Tags": tags},
-        usd_per_hour=instance(source.instance_type).usd_per_hour,
+        usd_per_hour=known.usd_per_hour if known else None,
     )

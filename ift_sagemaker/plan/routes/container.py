@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ift_sagemaker.catalog.images import training_image
-from ift_sagemaker.catalog.instances import instance
+from ift_sagemaker.catalog.instances import instances
 from ift_sagemaker.catalog.weights import Weights
 from ift_sagemaker.contract import names
+from ift_sagemaker.contract.storage import has_local_nvme
 from ift_sagemaker.plan.plans import PREFIX, Cost, JobPlan, Place, Upload, tag_list
 from ift_sagemaker.plan.program import Program
 from ift_sagemaker.plan.spec import Compute, FineTuneSpec
@@ -224,11 +225,12 @@ def _rows_uploads(rows: Rows) -> tuple[Upload, ...]:
 
 
 def _cost(compute: Compute) -> Cost:
-    known = instance(compute.instance_type)
+    known = instances().get(compute.instance_type)
+    price = known.usd_per_hour if known else None
     return Cost(
-        usd_per_hour=None if known.usd_per_hour is None else known.usd_per_hour * compute.instance_count,
+        usd_per_hour=None if price is None else price * compute.instance_count,
         max_runtime_in_seconds=compute.max_runtime_in_seconds,
-        source=f"{known.price_region or 'no region'}, as of {known.as_of}",
+        source=f"{known.price_region}, as of {known.as_of}" if known else "",
     )
 
 
@@ -294,7 +296,7 @@ def _resources(compute: Compute) -> dict[str, Any]:
         "InstanceType": compute.instance_type,
         "InstanceCount": compute.instance_count,
     }
-    if not instance(compute.instance_type).local_nvme:
+    if not has_local_nvme(compute.instance_type):
         resources["VolumeSizeInGB"] = compute.volume_size_in_gb
     if compute.volume_kms_key:
         resources["VolumeKmsKeyId"] = compute.volume_kms_key

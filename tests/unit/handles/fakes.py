@@ -52,6 +52,7 @@ class FakeObjects:
     content: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
     buckets: set[str] = field(default_factory=set)
+    on_bucket: Callable[[], None] = lambda: None
 
     def size(self, bucket: str, key: str, sha256: str | None = None) -> int | None:
         found = self.content.get(f"s3://{bucket}/{key}")
@@ -69,6 +70,7 @@ class FakeObjects:
 
     def ensure_bucket(self, bucket: str, region: str) -> None:
         self.buckets.add(bucket)
+        self.on_bucket()
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:

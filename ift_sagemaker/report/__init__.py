@@ -1,0 +1,23 @@
+"""Plain data made readable: terminal tables and progress."""
+
+from __future__ import annotations
+
+from ift_sagemaker.report.tables import (
+    comparison_table,
+    dataset_report,
+    endpoints_table,
+    evaluation_table,
+    jobs_table,
+    models_table,
+    to_text,
+)
+
+__all__ = [
+    "comparison_table",
+    "dataset_report",
+    "endpoints_table",
+    "evaluation_table",
+    "jobs_table",
+    "models_table",
+    "to_text",
+]

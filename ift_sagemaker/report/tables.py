@@ -1,0 +1,102 @@
+"""Terminal tables from plain data."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+from ift_sagemaker.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ift_sagemaker.data.report import DatasetReport
+
+
+def to_text(renderable: RenderableType, width: int | None = None) -> str:
+    """The renderable as text: of the terminal's width, or 100 columns where there is none."""
+    terminal = Console(stderr=True)
+    wide = width or (terminal.width if terminal.is_terminal else 100)
+    buffer = io.StringIO()
+    Console(file=buffer, width=wide, color_system=None, legacy_windows=False).print(renderable)
+    return buffer.getvalue()
+
+
+def evaluation_table(evaluation: Evaluation) -> Table:
+    """Base → tuned, all rows first, then each instruction."""
+    table = Table("", "rows", "exact match", "ROUGE-L", "loss", "ended by itself", title="base → tuned")
+    for name, base, tuned in evaluation.parts():
+        table.add_row(
+            name,
+            str(base.count),
+            *(
+                f"{getattr(base, metric):.3f} → {getattr(tuned, metric):.3f}"
+                for metric in ("exact_match", "rouge_l", "loss", "ended")
+            ),
+        )
+    return table
+
+
+def comparison_table(frame: pd.DataFrame) -> Table:
+    """Families side by side; `*` marks what rests on general knowledge."""
+    sources: Mapping[str, Mapping[str, Mapping[str, str]]] = frame.attrs["sources"]
+    table = Table(
+        "",
+        *map(str, frame.columns),
+        title=f"Foundation models, as of {frame.attrs['as_of']}",
+        caption="* general knowledge, not re-checked; `--json` has the source of every cell",
+        show_lines=True,
+    )
+    for feature in frame.index:
+        cells = []
+        for family in frame.columns:
+            known = sources[family][feature]["confidence"] == "read"
+            cells.append(str(frame.loc[feature, family]) + ("" if known else " *"))
+        table.add_row(str(feature), *cells)
+    return table
+
+
+def dataset_report(report: DatasetReport) -> str:
+    """The report as it prints itself."""
+    return str(report) + "\n"
+
+
+def jobs_table(jobs: Iterable[Mapping[str, Any]]) -> Table:
+    """ListTrainingJobs' summaries."""
+    table = Table("job", "status", "created (UTC)")
+    for job in jobs:
+        table.add_row(str(job["TrainingJobName"]), str(job["TrainingJobStatus"]), _time(job["CreationTime"]))
+    return table
+
+
+def endpoints_table(endpoints: Iterable[Mapping[str, Any]]) -> Table:
+    """ListEndpoints' summaries."""
+    table = Table("endpoint", "status", "created (UTC)")
+    for found in endpoints:
+        table.add_row(str(found["EndpointName"]), str(found["EndpointStatus"]), _time(found["CreationTime"]))
+    return table
+
+
+def models_table(models: Sequence[Any]) -> Table:
+    """Catalogue entries, the fields people choose by."""
+    fields = ("model_id", "developer", "parameters", "context_length", "licence", "route")
+    table = Table(*(field.replace("_", " ") for field in fields))
+    for model in models:
+        plain = asdict(model) if is_dataclass(model) and not isinstance(model, type) else dict(model)
+        table.add_row(*(_figure(plain[field]) for field in fields))
+    return table
+
+
+def _figure(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _time(value: Any) -> str:
+    from datetime import UTC
+
+    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if hasattr(value, "astimezone") else str(value)

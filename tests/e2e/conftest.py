@@ -1,0 +1,67 @@
+"""One local AWS a story, with stand-in weights; afterwards nothing of it may be left running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from ift_sagemaker.catalog.weights import Weights, describe
+
+from ift_sagemaker import local
+from ift_sagemaker.aws.client import AWSClient
+from ift_sagemaker.aws.retry import Patience
+from ift_sagemaker.data import InstructionDataset
+from ift_sagemaker.local.settings import ROLE_ARN
+from ift_sagemaker.session import Session
+from tests.e2e import tiny
+
+MODEL = "smollm2-135m-instruct"
+QUICK = {"epoch": 1, "max_input_length": 256, "per_device_train_batch_size": 2}
+"""Few, small steps: these stories are about the way, not about what is learnt."""
+
+
+class StandInWeights:
+    """Stands where WeightsCache stands; gives tiny random weights under any model's name."""
+
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights
+
+    def find(self, model_id: str) -> Weights | None:
+        return self._weights
+
+    def pull(self, model_id: str, progress: Callable[[str], None] | None = None) -> Weights:
+        return self._weights
+
+
+@pytest.fixture(scope="session")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    return describe("stand-in", tiny.build(tmp_path_factory.mktemp("tiny") / "weights"))
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Root of a local AWS, also for processes started by the test."""
+    folder = tmp_path / "aws"
+    monkeypatch.setenv("IFT_LOCAL_ROOT", str(folder))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    yield folder
+    local.reset()
+    assert not folder.exists() or not any(folder.iterdir()), "the local AWS left something behind"
+
+
+@pytest.fixture
+def session(root: Path, stand_in: Weights) -> Session:
+    return Session(
+        AWSClient(local.boto3_session()),
+        role=ROLE_ARN,
+        weights=StandInWeights(stand_in),  # type: ignore[arg-type]
+        patience=Patience(interval_in_seconds=0.1),
+    )
+
+
+@pytest.fixture
+def rows() -> InstructionDataset:
+    return InstructionDataset.from_rows(
+        [{"instruction": "Repeat the word", "input": f"word{n}", "output": f"word{n}"} for n in range(12)]
+    )

@@ -1,0 +1,71 @@
+"""What is killed is told, and what was accepted is not lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from ift_sagemaker import local
+from ift_sagemaker.data import InstructionDataset
+from ift_sagemaker.errors import TrainingJobFailed
+from ift_sagemaker.session import Session
+from ift_sagemaker.training import TrainingJob
+from tests.e2e.conftest import MODEL, QUICK
+
+
+def _training(session: Session, rows: InstructionDataset) -> TrainingJob:
+    """A job that trains and would go on for long."""
+    job = session.fine_tune(MODEL, rows, hyperparameters={**QUICK, "epoch": 1000})
+    for progress in job.watch():
+        if any("ift_metrics" in line.message for line in progress.lines):
+            return job
+    raise AssertionError(job.description)
+
+
+def test_a_killed_supervisor_leaves_a_failed_job_with_a_reason_and_no_process(
+    session: Session, rows: InstructionDataset
+) -> None:
+    job = _training(session, rows)
+    processes = local.status()["processes"]
+    assert len(processes) >= 1
+    os.kill(local.supervisor_pid("job", job.name), signal.SIGKILL)
+    with pytest.raises(TrainingJobFailed) as caught:
+        job.wait(timeout=30)
+    assert "supervisor" in caught.value.failure_reason
+    assert [found["TrainingJobStatus"] for found in session.training_jobs()] == ["Failed"]
+    assert local.status()["processes"] == []
+    again = session.fine_tune(MODEL, rows, hyperparameters={**QUICK, "epoch": 1000}, retry=True)
+    assert again.name == f"{job.name}-2"
+    again.stop()
+
+
+def test_a_job_outlives_the_process_that_asked_for_it(
+    root: Path, session: Session, rows: InstructionDataset, tmp_path: Path
+) -> None:
+    session.fine_tune(MODEL, rows, hyperparameters=QUICK)
+    name = session.plan(MODEL, rows, hyperparameters=QUICK).name
+    script = (
+        "import sys; from ift_sagemaker.connection import connect; "
+        "print(connect('local').training_job(sys.argv[1]).wait(timeout=120).status)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, name], check=True, capture_output=True, text=True, env={**os.environ}
+    )
+    assert run.stdout.strip() == "Completed"
+
+
+def test_jobs_beyond_the_slots_wait_their_turn_and_all_finish(
+    session: Session, rows: InstructionDataset
+) -> None:
+    jobs = [session.fine_tune(MODEL, rows, hyperparameters={**QUICK, "seed": seed}) for seed in range(3)]
+    assert [job.wait(timeout=240).status for job in jobs] == ["Completed"] * 3
+    spans = sorted((job.description["TrainingStartTime"], job.description["TrainingEndTime"]) for job in jobs)
+    slots = max(1, (os.cpu_count() or 1) // 2)
+    if slots == 1:
+        assert all(earlier[1] <= later[0] for earlier, later in pairwise(spans))

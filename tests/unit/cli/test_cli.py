@@ -1,0 +1,145 @@
+"""The command line: what goes in, what comes out on which stream, with which exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from ift_sagemaker import errors
+from ift_sagemaker.cli.exits import exit_code
+from ift_sagemaker.cli.options import parse_settings
+from ift_sagemaker.cli.tree import RootGroup, ift
+
+EXITS = [
+    (errors.TrainingJobFailed("x", name="n", status="Failed"), 1),
+    (errors.TrainingJobStopped("x", name="n", status="Stopped"), 1),
+    (errors.EndpointFailed("x", name="n", status="Failed"), 1),
+    (errors.InvocationError("x", endpoint="e", status_code=500), 1),
+    (errors.DatasetError("x"), 3),
+    (errors.TemplateError("x"), 3),
+    (errors.ConfigError("x"), 3),
+    (errors.ModelNotFoundError("x", model_id="m"), 3),
+    (errors.WeightsError("x"), 3),
+    (errors.AttachError("x", name="n"), 3),
+    (errors.UnsupportedError("x", feature="f"), 3),
+    (errors.CredentialsError("x"), 4),
+    (errors.QuotaExceededError("x"), 4),
+    (errors.ThrottledError("x"), 4),
+    (errors.WaitTimeout("x", name="n", status="s", seconds=1), 5),
+    (errors.GateError("x", missed=["y"]), 6),
+]
+
+
+@pytest.mark.parametrize(("error", "code"), EXITS, ids=lambda case: type(case).__name__)
+def test_an_error_has_its_exit_code(error: errors.IFTError, code: int) -> None:
+    assert exit_code(error) == code
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> dict[str, str]:
+    """An environment without credentials, configuration or target."""
+    return {
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": str(tmp_path / "none"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "",
+        "AWS_SECRET_ACCESS_KEY": "",
+        "AWS_PROFILE": "",
+        "IFT_CONFIG": str(tmp_path / "config.yaml"),
+        "IFT_TARGET": "",
+        "IFT_ROLE": "",
+        "IFT_CACHE": str(tmp_path / "cache"),
+    }
+
+
+def _run(environment: dict[str, str], *words: str) -> Result:
+    blank = {key: (value or None) for key, value in environment.items()}
+    return CliRunner().invoke(ift, list(words), env=blank)
+
+
+def test_no_credentials_and_no_target_names_both_ways_out(bare: dict[str, str]) -> None:
+    result = _run(bare, "jobs", "list")
+    assert result.exit_code == 4
+    assert "aws configure" in result.stderr
+    assert "--target local" in result.stderr
+    assert result.stdout == ""
+
+
+def test_an_unknown_model_names_the_closest(bare: dict[str, str], tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"instruction": "a", "output": "b"}\n')
+    result = _run(bare, "train", "smollm2-135m-instrct", str(rows), "--target", "local")
+    assert result.exit_code == 3
+    assert "smollm2-135m-instruct" in result.stderr
+
+
+def test_bad_rows_are_all_named_with_file_line_and_field(bare: dict[str, str], tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"instruction": "a", "output": "b"}\nnot json\n{"instruction": "", "output": "b"}\n')
+    result = _run(bare, "train", "smollm2-135m-instruct", str(rows), "--target", "local")
+    assert result.exit_code == 3
+    assert "rows.jsonl:2" in result.stderr
+    assert "rows.jsonl:3" in result.stderr
+    assert "instruction" in result.stderr
+
+
+def test_a_hyperparameter_out_of_range_is_told_before_anything_is_sent(
+    bare: dict[str, str], tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"instruction": "a", "output": "b"}\n')
+    result = _run(bare, "train", "smollm2-135m-instruct", str(rows), "--target", "local", "--set", "epoch=0")
+    assert result.exit_code == 3
+    assert "1 to 1000" in result.stderr
+    assert not (tmp_path / "cache").exists(), "weights were fetched before the hyperparameters were checked"
+
+
+def test_wrong_usage_exits_2(bare: dict[str, str]) -> None:
+    assert _run(bare, "train").exit_code == 2
+    assert _run(bare, "nonsense").exit_code == 2
+    assert _run(bare, "jobs", "nonsense").exit_code == 2
+
+
+def test_a_damaged_configuration_file_is_named(bare: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("rol: x\n")
+    result = _run(bare, "jobs", "list")
+    assert result.exit_code == 3
+    assert "rol" in result.stderr
+
+
+def test_models_are_listed_for_machines(bare: dict[str, str]) -> None:
+    result = _run(bare, "models", "list", "--json")
+    assert result.exit_code == 0
+    assert "smollm2-135m-instruct" in result.stdout
+
+
+def test_families_are_compared_on_the_terminal(bare: dict[str, str]) -> None:
+    result = _run(bare, "models", "compare", "llama", "bert")
+    assert result.exit_code == 0
+    assert "Meta" in result.stdout
+    assert "Google" in result.stdout
+
+
+def test_an_interrupt_exits_130_and_says_what_goes_on() -> None:
+    @click.group(cls=RootGroup, commands_at={})
+    def root() -> None:
+        """Stands for the tree."""
+
+    def interrupted(context: click.Context) -> None:
+        raise KeyboardInterrupt
+
+    root.get_command = lambda ctx, name: click.Command(name, callback=lambda: interrupted(ctx))  # type: ignore[assignment,method-assign]
+    result = CliRunner().invoke(root, ["anything"])
+    assert result.exit_code == 130
+    assert "goes on" in result.stderr
+
+
+def test_settings_are_name_value_pairs() -> None:
+    assert parse_settings(("a=1", "b=x=y")) == {"a": "1", "b": "x=y"}
+    for wrong in (("a",), ("=1",), ("a=1", "a=2")):
+        with pytest.raises(errors.ConfigError):
+            parse_settings(wrong)

@@ -1,0 +1,156 @@
+"""A session executes plans: each object sent once, one job a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ift_sagemaker.catalog.weights import Weights, describe
+from ift_sagemaker.data import InstructionDataset
+from ift_sagemaker.errors import (
+    AttachError,
+    ConfigError,
+    ModelNotFoundError,
+    ResourceInUseError,
+    WeightsError,
+)
+from ift_sagemaker.session import Session, UploadProgress
+from tests.unit.handles.fakes import Clock, FakeAWS
+
+MODEL = "smollm2-135m-instruct"
+ROWS = InstructionDataset.from_rows([{"instruction": "a", "output": "b"}])
+
+
+class FakeWeights:
+    """Weights that are there, or have to be pulled first."""
+
+    def __init__(self, weights: Weights, present: bool = True) -> None:
+        self.weights, self.present, self.pulled = weights, present, 0
+
+    def find(self, model_id: str) -> Weights | None:
+        return self.weights if self.present else None
+
+    def pull(self, model_id: str, progress: Callable[[str], None] | None = None) -> Weights:
+        self.pulled += 1
+        return self.weights
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> FakeWeights:
+    (tmp_path / "config.json").write_text("{}")
+    return FakeWeights(describe(MODEL, tmp_path))
+
+
+@pytest.fixture
+def aws() -> FakeAWS:
+    return FakeAWS()
+
+
+@pytest.fixture
+def session(aws: FakeAWS, weights: FakeWeights) -> Session:
+    return Session(
+        aws,  # type: ignore[arg-type]
+        role="arn:aws:iam::123456789012:role/execution",
+        weights=weights,  # type: ignore[arg-type]
+        patience=Clock().patience(),
+    )
+
+
+def test_planning_sends_nothing(session: Session, aws: FakeAWS) -> None:
+    plan = session.plan(MODEL, ROWS)
+    assert plan.place.bucket == "sagemaker-us-east-1-123456789012"
+    assert aws.calls == []
+    assert aws.objects.sent == []
+
+
+def test_planning_fetches_no_weights_and_says_how_to(session: Session, weights: FakeWeights) -> None:
+    weights.present = False
+    with pytest.raises(WeightsError, match="ift models pull"):
+        session.plan(MODEL, ROWS)
+    assert weights.pulled == 0
+
+
+def test_a_run_sends_what_is_missing_and_starts_one_job(session: Session, aws: FakeAWS) -> None:
+    job = session.fine_tune(MODEL, ROWS)
+    assert aws.calls == [f"CreateTrainingJob {job.name}"]
+    assert sorted(key.rpartition("/")[2] for key in aws.objects.sent) == [
+        "config.json",
+        "ift_program.pyz",
+        "template.json",
+        "train.jsonl",
+    ]
+    assert aws.objects.buckets == {"sagemaker-us-east-1-123456789012"}
+
+
+def test_what_is_there_already_is_not_sent_again(session: Session, aws: FakeAWS) -> None:
+    session.fine_tune(MODEL, ROWS)
+    aws.objects.sent.clear()
+    seen: list[UploadProgress] = []
+    session.on_upload = seen.append
+    session.fine_tune(MODEL, ROWS, hyperparameters={"seed": 1})
+    assert aws.objects.sent == []
+    assert all(progress.sent == progress.size for progress in seen)
+
+
+def test_the_same_run_attaches(session: Session, aws: FakeAWS) -> None:
+    first = session.fine_tune(MODEL, ROWS)
+    aws.calls.clear()
+    again = session.fine_tune(MODEL, ROWS)
+    assert (again.name, again.attached, aws.calls) == (first.name, True, [])
+
+
+def test_weights_are_fetched_after_everything_else_was_checked(
+    session: Session, weights: FakeWeights
+) -> None:
+    weights.present = False
+    with pytest.raises(ModelNotFoundError, match=MODEL):
+        session.fine_tune("smollm2-135m-instrct", ROWS)
+    with pytest.raises(ConfigError):
+        session.fine_tune(MODEL, ROWS, hyperparameters={"epoch": 0})
+    assert weights.pulled == 0
+    session.fine_tune(MODEL, ROWS)
+    assert weights.pulled == 1
+
+
+def test_another_network_or_key_is_another_run_to_its_owner(session: Session, aws: FakeAWS) -> None:
+    job = session.fine_tune(MODEL, ROWS)
+    aws.jobs[job.name]["VpcConfig"] = {"Subnets": ["s"], "SecurityGroupIds": ["g"]}
+    with pytest.raises(AttachError, match="VpcConfig") as caught:
+        session.fine_tune(MODEL, ROWS)
+    assert caught.value.differences[0][0] == "VpcConfig"
+
+
+@pytest.mark.parametrize("status", ["Failed", "Stopped"])
+def test_a_run_that_did_not_end_well_starts_again_only_when_asked(
+    status: str, session: Session, aws: FakeAWS
+) -> None:
+    job = session.fine_tune(MODEL, ROWS)
+    aws.jobs[job.name].update(TrainingJobStatus=status, FailureReason="out of memory")
+    with pytest.raises(AttachError, match=r"out of memory.*--retry"):
+        session.fine_tune(MODEL, ROWS)
+    second = session.fine_tune(MODEL, ROWS, retry=True)
+    assert second.name == f"{job.name}-2"
+    assert session.fine_tune(MODEL, ROWS).name == second.name, "the living attempt is the one to attach to"
+
+
+def test_a_race_for_the_name_ends_in_one_job(session: Session, aws: FakeAWS) -> None:
+    plan = session.plan(MODEL, ROWS)
+    aws.create_training_job(plan.request)
+    found = aws.jobs.pop(plan.name)
+    aws.refuse["CreateTrainingJob"] = ResourceInUseError("taken")
+    aws.objects.on_bucket = lambda: aws.jobs.update({plan.name: found})
+    assert session.fine_tune(MODEL, ROWS).attached
+
+
+def test_a_bucket_of_the_users_own_is_never_made(session: Session, aws: FakeAWS) -> None:
+    session.bucket = "mine"
+    session.fine_tune(MODEL, ROWS)
+    assert aws.objects.buckets == set()
+
+
+def test_no_role_says_where_one_can_come_from(session: Session) -> None:
+    session.role = None
+    with pytest.raises(ConfigError, match="IFT_ROLE"):
+        session.plan(MODEL, ROWS)

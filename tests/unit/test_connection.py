@@ -1,0 +1,48 @@
+"""Where a session's settings come from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ift_sagemaker.connection import _notebook_role, connect
+from ift_sagemaker.errors import ConfigError
+
+
+def _environment(tmp_path: Path, **values: str) -> dict[str, str]:
+    return {"IFT_CONFIG": str(tmp_path / "config.yaml"), **values}
+
+
+def test_an_argument_goes_before_the_environment_and_that_before_the_file(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("role: file\nbucket: file\n")
+    environment = _environment(tmp_path, IFT_ROLE="environment", IFT_TARGET="aws")
+    session = connect(environment=environment, region="us-east-1")
+    assert (session.role, session.bucket) == ("environment", "file")
+    assert connect(role="argument", environment=environment).role == "argument"
+
+
+def test_the_local_target_has_a_role_of_its_own(tmp_path: Path) -> None:
+    session = connect("local", environment=_environment(tmp_path))
+    assert session.role == "arn:aws:iam::123456789012:role/ift-local"
+    assert session.client.identity().account == "123456789012"
+
+
+def test_an_unknown_target_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="aws, local"):
+        connect("moon", environment=_environment(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["role: [", "- a\n", "colour: red\n"])
+def test_a_damaged_file_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError):
+        connect(environment=_environment(tmp_path))
+
+
+def test_a_notebook_lends_its_role(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.json"
+    assert _notebook_role(path) is None
+    path.write_text(json.dumps({"ExecutionRoleArn": "arn:role"}))
+    assert _notebook_role(path) == "arn:role"
