@@ -1,0 +1,34 @@
+"""What AWS demands of a request beyond its shapes, as a table: pre-flight for the SDK, law for the local AWS.
+
+Every rule can be decided from the request alone and carries its source and the day it was read. Rules whose
+source is "general knowledge" were not confirmed on a page or on live AWS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ift_sagemaker.contract.hosting_rules import ENDPOINT_CONFIG_RULES, ENDPOINT_RULES, MODEL_RULES
+from ift_sagemaker.contract.rule import Rule
+from ift_sagemaker.contract.training_rules import TRAINING_RULES
+
+RULES: tuple[Rule, ...] = TRAINING_RULES + MODEL_RULES + ENDPOINT_CONFIG_RULES + ENDPOINT_RULES
+
+
+def violations(operation: str, params: Mapping[str, Any]) -> list[str]:
+    """Every rule that AWS would refuse `params` for, as text ending in the rule's id.
+
+    Empty for operations without rules. A request of the wrong shape is read as far as it goes.
+    """
+    return _texts(operation, params, "refused")
+
+
+def remarks(operation: str, params: Mapping[str, Any]) -> list[str]:
+    """What AWS would accept and then not do; same form as `violations`."""
+    return _texts(operation, params, "ignored")
+
+
+def _texts(operation: str, params: Mapping[str, Any], effect: str) -> list[str]:
+    rules = [rule for rule in RULES if rule.operation == operation and rule.effect == effect]
+    return [f"{found} [{rule.id}]" for rule in rules for found in rule.check(params)]
