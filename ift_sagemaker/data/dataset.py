@@ -1,0 +1,310 @@
+"""`InstructionDataset`: checked rows, their template, and the bytes they become."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from html import escape
+from itertools import chain
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import jsonlines
+
+from ift_sagemaker.data.finding import Finding, Findings
+from ift_sagemaker.data.formats import (
+    FORMATS,
+    ChatFormat,
+    FieldMap,
+    Format,
+    InstructionFormat,
+    Row,
+    RowFormat,
+    detect,
+)
+from ift_sagemaker.data.lines import read_objects
+from ift_sagemaker.data.report import DatasetReport, Example, examine
+from ift_sagemaker.data.split import split_by_prompt
+from ift_sagemaker.errors import ConfigError, DatasetError
+from ift_sagemaker.wire.rows import TRAIN_FILE, encode_row, to_messages
+from ift_sagemaker.wire.template import ALPACA, TEMPLATE_FILE, PromptTemplate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHOWN_ROWS = 5
+_SHOWN_CELL = 80
+_Numbered = Sequence[tuple[int, Mapping[str, Any]]]
+
+
+class InstructionDataset:
+    """Instruction rows in memory, checked. Made by `read`, `from_rows`, `from_pandas`."""
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        *,
+        format: Format,  # noqa: A002 - the word of the field
+        template: PromptTemplate | None,
+        path: str = "<rows>",
+        lines: Sequence[int] | None = None,
+        warnings: Sequence[Finding] = (),
+    ) -> None:
+        self._rows = list(rows)
+        self._lines = list(lines) if lines is not None else list(range(1, len(rows) + 1))
+        self._warnings = tuple(warnings)
+        self.format: Format = format
+        self.template = template
+        self.path = path
+
+    @classmethod
+    def read(
+        cls,
+        path: str | PathLike[str],
+        *,
+        format: str | None = None,  # noqa: A002
+        fields: Mapping[str, str] | None = None,
+        template: PromptTemplate | None = None,
+    ) -> InstructionDataset:
+        """The rows of a JSON-lines file in Alpaca or chat form; the form is seen from the first rows.
+
+        `fields` maps canonical names to the file's own, dotted paths allowed:
+        `{"instruction": "question", "output": "meta.answer"}`. With a `template` the rows need the fields
+        it names. Raises DatasetError with every finding of the file, TemplateError for a placeholder that
+        no row has.
+        """
+        findings = Findings(fspath(path))
+        numbered: list[tuple[int, dict[str, Any]]] = []
+        try:
+            with Path(path).open("rb") as file:
+                numbered = list(read_objects(file, findings))
+        except OSError as error:
+            findings.add(0, "", "file", f"cannot be read: {error.strerror or error}")
+        if not numbered:
+            findings.raise_errors()
+        return cls._checked(numbered, findings, format, fields, template)
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        format: str | None = None,  # noqa: A002
+        fields: Mapping[str, str] | None = None,
+        template: PromptTemplate | None = None,
+    ) -> InstructionDataset:
+        """A dataset of Python rows, checked as `read` checks a file; lines count from 1."""
+        return cls._checked(list(enumerate(rows, start=1)), Findings("<rows>"), format, fields, template)
+
+    @classmethod
+    def from_pandas(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        format: str | None = None,  # noqa: A002
+        fields: Mapping[str, str] | None = None,
+        template: PromptTemplate | None = None,
+    ) -> InstructionDataset:
+        """A dataset of a frame's rows; missing values count as absent fields."""
+        numbered = list(enumerate(_plain_rows(frame), start=1))
+        return cls._checked(numbered, Findings("<frame>"), format, fields, template)
+
+    @classmethod
+    def _checked(
+        cls,
+        numbered: _Numbered,
+        findings: Findings,
+        format_name: str | None,
+        fields: Mapping[str, str] | None,
+        template: PromptTemplate | None,
+    ) -> InstructionDataset:
+        mapping = FieldMap(fields)
+        mapped = [(line, mapping.apply(row)) for line, row in numbered]
+        if not mapped:
+            findings.add(0, "", "empty-file", "has no rows")
+            findings.raise_errors()
+        chosen = _choose_format(format_name, template, [row for _, row in mapped], findings)
+        if template is not None:
+            template.check({"input", *chain.from_iterable(row for _, row in mapped)})
+        template = template or (ALPACA if chosen == "alpaca" else None)
+        rules = _rules_of(template)
+        good = [(line, rules.normalise(row, line, findings)) for line, row in mapped]
+        findings.raise_errors()
+        return cls(
+            [row for _, row in good if row is not None],
+            format=chosen,
+            template=template,
+            path=findings.path,
+            lines=[line for line, _ in good],
+            warnings=findings.warnings,
+        )
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return (dict(row) for row in self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> InstructionDataset: ...
+    def __getitem__(self, index: int | slice) -> Row | InstructionDataset:
+        if isinstance(index, slice):
+            return self._subset(range(len(self._rows))[index])
+        return dict(self._rows[index])
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column of the rows, in order of first appearance."""
+        return tuple(dict.fromkeys(chain.from_iterable(self._rows)))
+
+    def prompt(self, row: Mapping[str, Any]) -> str:
+        """What the model is asked. A chat of several turns is written out as `role: content` lines."""
+        turns = to_messages(row, self.template)[:-1]
+        if len(turns) == 1 and turns[0]["role"] == "user":
+            return turns[0]["content"]
+        return "\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
+
+    def completion(self, row: Mapping[str, Any]) -> str:
+        """What the model is to answer."""
+        return to_messages(row, self.template)[-1]["content"]
+
+    def check(self, *, against: InstructionDataset | None = None) -> DatasetReport:
+        """Warnings and figures. With `against`, rows whose prompt is also there are named (leakage)."""
+        findings = Findings(self.path)
+        for warning in self._warnings:
+            findings.add(
+                warning.line,
+                warning.field,
+                warning.rule,
+                warning.message,
+                warning.example or None,
+                severity="warning",
+            )
+        held_out = frozenset(against.prompt(row) for row in against) if against else frozenset()
+        examples = [
+            Example(line, self.prompt(row), self.completion(row))
+            for line, row in zip(self._lines, self._rows, strict=True)
+        ]
+        return examine(examples, findings=findings, format_name=self.format, held_out=held_out)
+
+    def split(
+        self, *, test_size: float = 0.2, seed: int = 0
+    ) -> tuple[InstructionDataset, InstructionDataset]:
+        """(train, test): a partition that keeps the order and never parts rows of the same prompt.
+
+        `test_size` is the share of rows for test, over 0 and under 1; the test part is at most that large,
+        but never empty. The same rows, seed and size give the same parts, in any order of rows. Raises
+        ConfigError where no such partition exists.
+        """
+        prompts = [self.prompt(row) for row in self._rows]
+        train, test = split_by_prompt(prompts, test_size=test_size, seed=seed)
+        return self._subset(train), self._subset(test)
+
+    def _subset(self, indexes: Iterable[int]) -> InstructionDataset:
+        chosen = list(indexes)
+        lines = [self._lines[index] for index in chosen]
+        kept = set(lines)
+        return InstructionDataset(
+            [self._rows[index] for index in chosen],
+            format=self.format,
+            template=self.template,
+            path=self.path,
+            lines=lines,
+            warnings=[warning for warning in self._warnings if warning.line in kept],
+        )
+
+    def wire_files(self) -> dict[str, bytes]:
+        """`train.jsonl`, and `template.json` for instruction rows, as they travel."""
+        rules = _rules_of(self.template)
+        files = {TRAIN_FILE: b"".join(encode_row(rules.wire_row(row)) for row in self._rows)}
+        if self.template is not None:
+            files[TEMPLATE_FILE] = self.template.to_json().encode()
+        return files
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256, 64 hex digits, over names, lengths and bytes of the wire files."""
+        digest = hashlib.sha256()
+        for name, content in sorted(self.wire_files().items()):
+            digest.update(f"{name}\0{len(content)}\0".encode())
+            digest.update(content)
+        return digest.hexdigest()
+
+    def write(self, path: str | PathLike[str]) -> None:
+        """Writes all columns as JSON lines, readable by `read` with the same template."""
+        with Path(path).open("wb") as file, jsonlines.Writer(file, dumps=_dumps) as writer:
+            writer.write_all(self._rows)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row each, one column per field."""
+        import pandas as pd
+
+        return pd.DataFrame(self._rows, columns=list(self.columns))
+
+    def __repr__(self) -> str:
+        return f"InstructionDataset({self.path!r}, {len(self)} rows, format={self.format!r})"
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{escape(name)}</th>" for name in self.columns)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{_cell(row.get(name))}</td>" for name in self.columns) + "</tr>"
+            for row in self._rows[:_SHOWN_ROWS]
+        )
+        title = f"{escape(self.path)}: {len(self)} rows, format {self.format}"
+        return f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _rules_of(template: PromptTemplate | None) -> RowFormat:
+    return ChatFormat() if template is None else InstructionFormat(template)
+
+
+def _choose_format(
+    name: str | None, template: PromptTemplate | None, rows: Sequence[Row], findings: Findings
+) -> Format:
+    if name is not None and name not in FORMATS:
+        raise ConfigError(
+            f"no format {name!r}; there are {', '.join(FORMATS)}",
+            field="format",
+            value=name,
+            allowed=", ".join(FORMATS),
+        )
+    if template is not None and name == "chat":
+        raise ConfigError(
+            "chat rows take no template: the model's own chat template applies", field="template"
+        )
+    if template is not None:
+        return "alpaca"
+    chosen = next((known for known in FORMATS if known == name), None) or detect(rows)
+    if chosen is None:
+        findings.raise_errors()
+        raise DatasetError(
+            f"{findings.path}: the rows have neither `messages` nor `instruction` and `output`, but "
+            f"{', '.join(rows[0]) or 'no fields'}; name them with fields=, as in "
+            'fields={"instruction": "question", "output": "answer"}, or give a template',
+            path=findings.path,
+        )
+    return chosen
+
+
+def _dumps(row: Row) -> str:
+    return encode_row(row).decode().rstrip("\n")
+
+
+def _plain_rows(frame: pd.DataFrame) -> Iterator[Row]:
+    import pandas as pd
+
+    for row in frame.astype(object).to_dict("records"):
+        yield {
+            str(name): value.tolist() if hasattr(value, "tolist") else value
+            for name, value in row.items()
+            if not (pd.api.types.is_scalar(value) and pd.isna(value))
+        }
+
+
+def _cell(value: Any) -> str:
+    text = str("" if value is None else value)
+    return escape(text if len(text) <= _SHOWN_CELL else f"{text[: _SHOWN_CELL - 1]}…")

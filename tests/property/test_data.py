@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ift_sagemaker.data import InstructionDataset
+from ift_sagemaker.data.finding import Findings
+from ift_sagemaker.data.lines import read_objects
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
+FILLED = TEXT.filter(lambda text: bool(text.strip()))
+ROW = st.fixed_dictionaries({"instruction": FILLED, "input": TEXT, "output": FILLED})
+ROWS = st.lists(ROW, min_size=1, max_size=12)
+MANY = st.lists(
+    ROW, min_size=2, max_size=25, unique_by=lambda row: row["instruction"] + "\n\n" + row["input"]
+)
+
+
+@given(MANY, st.floats(0.01, 0.99), st.integers(0, 5))
+def test_a_split_is_a_partition_that_keeps_order(rows: list[dict[str, str]], size: float, seed: int) -> None:
+    numbered = [{**row, "n": index} for index, row in enumerate(rows)]
+    prompts = {InstructionDataset.from_rows([row]).prompt(row) for row in rows}
+    if len(prompts) < 2:
+        return
+    train, test = InstructionDataset.from_rows(numbered).split(test_size=size, seed=seed)
+    sides = [[row["n"] for row in part] for part in (train, test)]
+    assert sorted(sides[0] + sides[1]) == list(range(len(rows)))
+    assert all(side == sorted(side) and side for side in sides)
+    assert {train.prompt(row) for row in train}.isdisjoint(test.prompt(row) for row in test)
+
+
+@given(MANY, st.integers(0, 5), st.randoms())
+def test_a_split_depends_on_seed_and_rows_and_not_on_their_order(
+    rows: list[dict[str, str]], seed: int, random: object
+) -> None:
+    data = InstructionDataset.from_rows(rows)
+    if len({data.prompt(row) for row in data}) != len(rows):
+        return
+    shuffled = sorted(rows, key=lambda row: row["output"])
+    test, again = (InstructionDataset.from_rows(order).split(seed=seed)[1] for order in (rows, shuffled))
+    assert {test.prompt(row) for row in test} == {again.prompt(row) for row in again}
+
+
+@given(ROWS)
+def test_rows_of_any_text_come_back_as_they_were(rows: list[dict[str, str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.jsonl"
+        InstructionDataset.from_rows(rows).write(path)
+        assert list(InstructionDataset.read(path)) == rows
+
+
+@given(ROWS)
+def test_the_fingerprint_does_not_depend_on_the_order_of_keys(rows: list[dict[str, str]]) -> None:
+    turned = [dict(reversed(row.items())) for row in rows]
+    data, other = InstructionDataset.from_rows(rows), InstructionDataset.from_rows(turned)
+    assert data.fingerprint == other.fingerprint
+
+
+@given(ROWS, st.sampled_from(["instruction", "input", "output"]), st.integers(0, 11))
+def test_the_fingerprint_depends_on_every_text(rows: list[dict[str, str]], field: str, index: int) -> None:
+    changed = [dict(row) for row in rows]
+    changed[index % len(rows)][field] += "."
+    data, other = InstructionDataset.from_rows(rows), InstructionDataset.from_rows(changed)
+    assert data.fingerprint != other.fingerprint
+
+
+@given(st.lists(st.binary(max_size=60), max_size=8))
+def test_any_bytes_give_rows_or_findings_and_never_a_crash(lines: list[bytes]) -> None:
+    findings = Findings("x")
+    rows = list(read_objects(io.BytesIO(b"\n".join(lines)), findings))
+    assert all(isinstance(row, dict) for _, row in rows)
+    assert all(finding.line >= 1 for finding in findings.errors)
