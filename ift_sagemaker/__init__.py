@@ -27,16 +27,18 @@ _HOME = {
 __all__ = sorted(_HOME)  # noqa: PLE0605 - a list of the keys above
 
 if TYPE_CHECKING:
-    from ift_sagemaker import errors
-    from ift_sagemaker.catalog import compare, models
-    from ift_sagemaker.connection import connect
-    from ift_sagemaker.data import InstructionDataset
-    from ift_sagemaker.endpoint import Endpoint
-    from ift_sagemaker.evaluation import Evaluation
-    from ift_sagemaker.plan.spec import Compute, FineTuneSpec
-    from ift_sagemaker.session import Session
-    from ift_sagemaker.training import TrainingJob
-    from ift_sagemaker.wire.template import PromptTemplate
+    from ift_sagemaker import errors as errors
+    from ift_sagemaker.catalog import compare as compare
+    from ift_sagemaker.catalog import models as models
+    from ift_sagemaker.connection import connect as connect
+    from ift_sagemaker.data import InstructionDataset as InstructionDataset
+    from ift_sagemaker.endpoint import Endpoint as Endpoint
+    from ift_sagemaker.evaluation import Evaluation as Evaluation
+    from ift_sagemaker.plan.spec import Compute as Compute
+    from ift_sagemaker.plan.spec import FineTuneSpec as FineTuneSpec
+    from ift_sagemaker.session import Session as Session
+    from ift_sagemaker.training import TrainingJob as TrainingJob
+    from ift_sagemaker.wire.template import PromptTemplate as PromptTemplate
 
 
 def __getattr__(name: str) -> Any:

@@ -95,7 +95,7 @@ def _read_config(path: Path) -> dict[str, str]:
     unknown = set(values) - set(CONFIG_FIELDS) if isinstance(values, dict) else {"not a mapping"}
     if unknown:
         raise ConfigError(
-            f"{path}: not known: {', '.join(sorted(map(str, unknown)))}; there are {', '.join(CONFIG_FIELDS)}",
+            f"{path}: unknown: {', '.join(sorted(map(str, unknown)))}; there are {', '.join(CONFIG_FIELDS)}",
             field="config",
             allowed=", ".join(CONFIG_FIELDS),
         )

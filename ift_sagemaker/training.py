@@ -27,6 +27,7 @@ from ift_sagemaker.plan.deployments.vllm import DEFAULT_INSTANCE_TYPE, Deployabl
 from ift_sagemaker.plan.plans import DeploymentPlan, Place
 from ift_sagemaker.plan.routes.container import MODEL_ID_VARIABLE, TunedModel
 from ift_sagemaker.plan.spec import Compute, parse
+from ift_sagemaker.report.progress import watching_where_seen
 from ift_sagemaker.wire.archive import unpack
 from ift_sagemaker.wire.metrics import parse_metrics
 from ift_sagemaker.wire.paths import CHANNEL_MODEL
@@ -119,17 +120,23 @@ class TrainingJob:
     def wait(
         self, timeout: float | None = None, on_progress: Callable[[Progress], None] | None = None
     ) -> Self:
-        """Returns when the job is Completed.
+        """Returns when the job is Completed; shows a progress bar where there is a terminal or a notebook.
 
+        `on_progress` is told of each look instead of the bar.
         Raises TrainingJobFailed with FailureReason and the last log lines, TrainingJobStopped (a stopped job
         is no success), or WaitTimeout after `timeout` seconds, while the job goes on.
         """
+        if on_progress is not None:
+            return self._waited(timeout, on_progress)
+        with watching_where_seen(self.name) as bar:
+            return self._waited(timeout, bar)
+
+    def _waited(self, timeout: float | None, on_progress: Callable[[Progress], None]) -> Self:
         started = self.patience.clock()
         recent: list[str] = []
         for progress in self.watch():
             recent = [*recent, *(line.message for line in progress.lines)][-LOG_TAIL_LINES:]
-            if on_progress:
-                on_progress(progress)
+            on_progress(progress)
             waited = self.patience.clock() - started
             if progress.status not in ENDED and timeout is not None and waited >= timeout:
                 raise WaitTimeout(

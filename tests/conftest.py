@@ -36,15 +36,17 @@ def _missing(marker: str) -> str | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for marker in MARKED:
-            reason = _missing(marker) if item.get_closest_marker(marker) else None
-            if reason:
-                item.add_marker(pytest.mark.skip(reason=reason))
+            if item.get_closest_marker(marker):
+                # folder names are keywords as well, so a marker is told by a name that no folder has
+                item.extra_keyword_matches.add(f"marked:{marker}")
+                if reason := _missing(marker):
+                    item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def _tiers_of(node_id: str, keywords: dict[str, int]) -> list[str]:
     folder = Path(node_id.partition("::")[0]).parts
     tiers = [folder[1]] if len(folder) > 1 and folder[1] in TIERS else []
-    return tiers + [marker for marker in MARKED if marker in keywords]
+    return tiers + [marker for marker in MARKED if f"marked:{marker}" in keywords]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

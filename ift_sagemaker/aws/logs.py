@@ -21,7 +21,9 @@ class LogLine:
 
 @dataclass
 class LogTail:
-    """The log of everything under one stream prefix; each `poll` gives the lines since the one before.
+    """The log of every stream under a prefix (of all, where it is empty).
+
+    Each `poll` gives the lines since the one before.
 
     Tokens advance only when a page was read whole, so a poll that fails loses and repeats nothing.
     """
@@ -41,11 +43,10 @@ class LogTail:
         names: list[str] = []
         try:
             with translated("DescribeLogStreams"):
-                pages = (
-                    self.client()
-                    .get_paginator("describe_log_streams")
-                    .paginate(logGroupName=self.group, logStreamNamePrefix=self.prefix)
-                )
+                request = {"logGroupName": self.group}
+                if self.prefix:
+                    request["logStreamNamePrefix"] = self.prefix
+                pages = self.client().get_paginator("describe_log_streams").paginate(**request)
                 names = [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
         except ResourceNotFoundError:
             return []

@@ -2,8 +2,8 @@
 
     IFT_TEST_DATA=FOLDER python tests/benchmarks/reviews.py [--seeds 0 1 2] [--json]
 
-Each seed is `ift train` and `ift evaluate` in a process of its own, on one fresh local AWS. Prints exact match,
-loss and seconds of every run; nothing is asserted.
+Each seed is `ift train` and `ift evaluate` in a process of its own, on one fresh local AWS. Prints exact
+match, loss and seconds of every run; nothing is asserted.
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ift_sagemaker.catalog.weights import Weights, describe
 
 from ift_sagemaker import local
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.retry import Patience
+from ift_sagemaker.catalog.weights import Weights, describe
 from ift_sagemaker.data import InstructionDataset
 from ift_sagemaker.local.settings import ROLE_ARN
 from ift_sagemaker.session import Session

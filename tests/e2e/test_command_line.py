@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from ift_sagemaker.catalog.weights import WeightsCache
 
+from ift_sagemaker.catalog.weights import WeightsCache
 from tests.e2e.conftest import MODEL
 
 pytestmark = pytest.mark.slow

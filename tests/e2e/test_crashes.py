@@ -34,7 +34,9 @@ def test_a_killed_supervisor_leaves_a_failed_job_with_a_reason_and_no_process(
     job = _training(session, rows)
     processes = local.status()["processes"]
     assert len(processes) >= 1
-    os.kill(local.supervisor_pid("job", job.name), signal.SIGKILL)
+    supervisor = local.supervisor_pid("job", job.name)
+    assert supervisor is not None
+    os.kill(supervisor, signal.SIGKILL)
     with pytest.raises(TrainingJobFailed) as caught:
         job.wait(timeout=30)
     assert "supervisor" in caught.value.failure_reason

@@ -46,7 +46,8 @@ def test_an_unknown_server_error_is_worth_another_try() -> None:
 def test_every_error_shape_of_the_operations_called_has_a_class_of_its_own() -> None:
     """An error that AWS declares for an operation must not fall through to the catch-all."""
     model = get_session().get_service_model("sagemaker")
-    operations = ("CreateTrainingJob", "StopTrainingJob", "DescribeTrainingJob", "CreateModel", "CreateEndpoint",
+    operations = ("CreateTrainingJob", "StopTrainingJob", "DescribeTrainingJob", "CreateModel",
+                  "CreateEndpoint",
                   "CreateEndpointConfig", "DeleteEndpoint", "DescribeEndpoint")  # fmt: skip
     for operation in operations:
         for shape in model.operation_model(operation).error_shapes:

@@ -26,7 +26,7 @@ class FakeLogs:
     def paginate(self, **request: str) -> list[dict[str, Any]]:
         if self.absent:
             raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "DescribeLogStreams")
-        prefix = request["logStreamNamePrefix"]
+        prefix = request.get("logStreamNamePrefix", "")
         return [{"logStreams": [{"logStreamName": n} for n in self.streams if n.startswith(prefix)]}]
 
     def get_log_events(self, **request: Any) -> dict[str, Any]:
