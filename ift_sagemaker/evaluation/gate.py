@@ -1,14 +1,15 @@
-"""Requirements on the tuned model, as CI writes them: `exact_match>=0.7`."""
+"""The evaluation gate: requirements such as `exact_match>=0.7` that the tuned model must meet."""
 
 from __future__ import annotations
 
+import math
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ift_sagemaker.errors import ConfigError, GateError
-from ift_sagemaker.evaluation import METRICS, Evaluation, Scores
+from ift_sagemaker.evaluation.evaluation import METRICS, Evaluation
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -16,71 +17,86 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
-_FORM = re.compile(r"\s*(\w+)\s*(?:\[([^\]]+)\])?\s*(>=|<=|>|<)\s*([-+.\deE]+)\s*")
-ALLOWED = f"METRIC>=VALUE or METRIC[INSTRUCTION]>=VALUE with METRIC one of {', '.join(METRICS)}"
+_FORM = re.compile(
+    r"\s*(?P<metric>[A-Za-z_]+)\s*(?:\[(?P<instruction>.+)\])?\s*(?P<operator>>=|<=|>|<)\s*(?P<limit>[^\s=<>]\S*)\s*",
+    re.DOTALL,
+)
+_SHAPE = "metric>=number, as in exact_match>=0.7 or exact_match[Classify sentiment]>=0.7"
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """One bound on one metric of the tuned model, over all rows or over one instruction's."""
+    """One demand on the tuned model's score, over all rows or those of one instruction."""
 
     metric: str
-    comparison: str
-    bound: float
+    operator: str
+    limit: float
     instruction: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Requirement:
-        """Raises ConfigError for a text of another form or an unknown metric."""
+        """The requirement a text spells. Raises ConfigError that says how one is spelt."""
         match = _FORM.fullmatch(text)
-        bound = _number(match[4]) if match and match[1] in METRICS else None
-        if match is None or bound is None:
+        if match is None:
             raise ConfigError(
-                f"requirement {text!r} is not of the form {ALLOWED}",
+                f"{text!r} is no requirement; write {_SHAPE}", field="require", value=text, allowed=_SHAPE
+            )
+        metric = match["metric"].lower()
+        if metric not in METRICS:
+            raise ConfigError(
+                f"{text!r}: no metric {metric!r}; there are {', '.join(METRICS)}",
                 field="require",
                 value=text,
-                allowed=ALLOWED,
+                allowed=", ".join(METRICS),
             )
-        return cls(match[1], match[3], bound, match[2])
+        instruction = match["instruction"]
+        return cls(metric, match["operator"], _limit(match["limit"], metric, text), instruction)
 
-    def figure(self, evaluation: Evaluation) -> float:
-        """The figure it is about; raises ConfigError for an instruction that no row has."""
-        scores: Scores = evaluation.tuned
+    def missed_by(self, evaluation: Evaluation) -> str | None:
+        """What is missed, with the figure; None where the requirement is met.
+
+        Raises ConfigError for an instruction that no row has.
+        """
+        scores = evaluation.tuned
         if self.instruction is not None:
-            parts = evaluation.tuned.by_instruction
-            if self.instruction not in parts:
+            if self.instruction not in scores.by_instruction:
+                known = ", ".join(repr(name) for name in scores.by_instruction) or "none"
                 raise ConfigError(
-                    f"no row has the instruction {self.instruction!r}; there are: {'; '.join(parts)}",
+                    f"{self}: no row has that instruction; there are {known}",
                     field="require",
-                    value=self.instruction,
-                    allowed=", ".join(parts),
+                    value=str(self),
+                    allowed=known,
                 )
-            scores = parts[self.instruction]
-        value: float = getattr(scores, self.metric)
-        return value
-
-    def holds(self, evaluation: Evaluation) -> bool:
-        """False for a figure that is not a number, whatever the bound."""
-        return _OPERATORS[self.comparison](self.figure(evaluation), self.bound)
+            scores = scores.by_instruction[self.instruction]
+        figure: float | None = getattr(scores, self.metric)
+        if figure is None:
+            return f"{self}: there is no figure, as no row has tokens"
+        if _OPERATORS[self.operator](figure, self.limit):
+            return None
+        return f"{self}: it is {figure:.4g} over {scores.count} rows"
 
     def __str__(self) -> str:
-        where = f"[{self.instruction}]" if self.instruction else ""
-        return f"{self.metric}{where}{self.comparison}{self.bound:g}"
+        selector = "" if self.instruction is None else f"[{self.instruction}]"
+        return f"{self.metric}{selector}{self.operator}{self.limit:g}"
 
 
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def check(evaluation: Evaluation, requirements: Sequence[Requirement]) -> None:
-    """Raises GateError naming every requirement the tuned model misses, with its figure."""
-    missed = [
-        f"{requirement}, measured {requirement.figure(evaluation):.4f}"
-        for requirement in requirements
-        if not requirement.holds(evaluation)
-    ]
+def check(evaluation: Evaluation, requirements: Iterable[Requirement]) -> None:
+    """Raises GateError with every requirement that the tuned model misses, each with its figure."""
+    found = (requirement.missed_by(evaluation) for requirement in requirements)
+    missed = [text for text in found if text is not None]
     if missed:
-        raise GateError(f"the evaluation gate said no: {'; '.join(missed)}", missed=missed)
+        lines = "".join(f"\n  - {text}" for text in missed)
+        raise GateError(f"the evaluation gate said no:{lines}", missed=missed)
+
+
+def _limit(text: str, metric: str, whole: str) -> float:
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = math.nan
+    allowed = "a finite number" if metric == "loss" else "a number from 0 to 1"
+    if not math.isfinite(limit) or (metric != "loss" and not 0 <= limit <= 1):
+        raise ConfigError(
+            f"{whole!r}: {text!r} is not {allowed}", field="require", value=whole, allowed=allowed
+        )
+    return limit

@@ -41,12 +41,23 @@ class Look(Protocol):
 def watching(name: str, console: Console | None = None) -> Iterator[Callable[[Look], None]]:
     """A callback for `TrainingJob.wait`: a bar with loss and time left, or one line a change."""
     console = console or Console(stderr=True)
-    if not console.is_terminal:
+    if not (console.is_terminal or console.is_jupyter):
         yield _PlainWatch(name, console)
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=False) as progress:
         yield _BarWatch(name, progress)
+
+
+@contextmanager
+def watching_where_seen(name: str, console: Console | None = None) -> Iterator[Callable[[Look], None]]:
+    """As `watching` on a terminal or in a notebook; nothing where nobody looks."""
+    console = console or Console(stderr=True)
+    if console.is_terminal or console.is_jupyter:
+        with watching(name, console) as on_progress:
+            yield on_progress
+    else:
+        yield lambda _: None
 
 
 def metrics_text(values: dict[str, float]) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from ift_sagemaker.evaluation import Evaluation
+from ift_sagemaker.evaluation.evaluation import figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,13 +30,13 @@ def to_text(renderable: RenderableType, width: int | None = None) -> str:
 
 def evaluation_table(evaluation: Evaluation) -> Table:
     """Base → tuned, all rows first, then each instruction."""
-    table = Table("", "rows", "exact match", "ROUGE-L", "loss", "ended by itself", title="base → tuned")
+    table = Table("base → tuned", "rows", "exact match", "ROUGE-L", "loss", "ended by itself")
     for name, base, tuned in evaluation.parts():
         table.add_row(
             name,
             str(base.count),
             *(
-                f"{getattr(base, metric):.3f} → {getattr(tuned, metric):.3f}"
+                f"{figure(getattr(base, metric))} → {figure(getattr(tuned, metric))}"
                 for metric in ("exact_match", "rouge_l", "loss", "ended")
             ),
         )

@@ -1,140 +1,99 @@
-"""Predictions become scores, and scores a verdict."""
-
 from __future__ import annotations
 
-import math
-from typing import Any
+import json
+import subprocess
+import sys
 
 import pytest
 
-from ift_sagemaker.errors import ConfigError, DataError, GateError
+import ift_sagemaker
+from ift_sagemaker.errors import DataError
 from ift_sagemaker.evaluation import Evaluation
-from ift_sagemaker.evaluation.gate import Requirement, check
-from ift_sagemaker.evaluation.scoring import exact_match, rouge_l
-
-
-def _side(prediction: str, loss: float, tokens: int, ended: bool = True) -> dict[str, Any]:
-    return {"prediction": prediction, "loss": loss, "tokens": tokens, "ended": ended}
-
+from tests.unit.evaluation.rows import prediction
 
 ROWS = [
-    {"index": 0, "instruction": "A", "reference": "Positive", "base": _side("The review", 4.0, 1, False),
-     "tuned": _side("positive.", 1.0, 1)},
-    {"index": 1, "instruction": "A", "reference": "Negative", "base": _side("negative", 2.0, 3),
-     "tuned": _side("Negative", 0.0, 3)},
-    {"index": 2, "instruction": "B", "reference": "the cat sat", "base": _side("", 3.0, 4),
-     "tuned": _side("the dog sat", 1.0, 4)},
-]  # fmt: skip
+    prediction("good", "well", "good", instruction="Classify", losses=(4.0, 1.0)),
+    prediction("bad", "Bad.", "bad", instruction="Classify", losses=(4.0, 1.0)),
+    prediction("one two three four", "one", "one two", instruction="Count", losses=(1.0, 0.5)),
+]
 
 
-@pytest.fixture
-def evaluation() -> Evaluation:
-    return Evaluation.from_predictions(ROWS)
+def test_it_is_public_at_the_top_of_the_package() -> None:
+    assert getattr(ift_sagemaker, "Evaluation") is Evaluation  # noqa: B009 - lazy export
 
 
-@pytest.mark.parametrize(
-    ("prediction", "reference", "same"),
-    [("Yes", "yes", True), (" yes.\n", "Yes", True), ("a  b", "a b", True), ("yes!", "yes", False),
-     ("yes yes", "yes", False), ("ÄRGER", "ärger", True), ("", "yes", False)],
-)  # fmt: skip
-def test_exact_match_forgives_case_blanks_and_one_full_stop(
-    prediction: str, reference: str, same: bool
-) -> None:
-    assert exact_match(prediction, reference) is same
+def test_base_and_tuned_are_scored_on_the_same_rows() -> None:
+    result = Evaluation.from_predictions(ROWS)
+    assert (result.base.count, result.tuned.count) == (3, 3)
+    assert result.base.exact_match == pytest.approx(1 / 3)
+    assert result.tuned.exact_match == pytest.approx(2 / 3)
+    assert result.tuned.rouge_l == pytest.approx((1 + 1 + 2 * 2 / 6) / 3)
 
 
-@pytest.mark.parametrize(
-    ("prediction", "reference", "score"),
-    [
-        ("the cat sat", "the cat sat", 1.0),
-        ("the dog sat", "the cat sat", 2 / 3),
-        ("police killed the gunman", "police kill the gunman", 0.75),
-        ("the gunman police killed", "police killed the gunman", 0.5),
-        ("", "word", 0.0),
-        ("", "", 1.0),
-        ("Word!", "word", 1.0),
-    ],
-)
-def test_rouge_l_is_the_f1_of_the_longest_common_subsequence(
-    prediction: str, reference: str, score: float
-) -> None:
-    assert rouge_l(prediction, reference) == pytest.approx(score)
+def test_the_loss_is_weighted_by_tokens() -> None:
+    result = Evaluation.from_predictions(ROWS)
+    assert result.base.loss == pytest.approx((4 + 4 + 1 * 4) / 6)
+    assert result.tuned.loss == pytest.approx((1 + 1 + 0.5 * 4) / 6)
 
 
-def test_scores_are_means_and_the_loss_is_weighted_by_tokens(evaluation: Evaluation) -> None:
-    assert evaluation.base.exact_match == pytest.approx(1 / 3)
-    assert evaluation.tuned.exact_match == pytest.approx(2 / 3)
-    assert evaluation.base.loss == pytest.approx((4 + 6 + 12) / 8)
-    assert evaluation.tuned.loss == pytest.approx((1 + 0 + 4) / 8)
-    assert evaluation.base.ended == pytest.approx(2 / 3)
+def test_each_instruction_has_scores_of_its_own() -> None:
+    parts = Evaluation.from_predictions(ROWS).tuned.by_instruction
+    assert list(parts) == ["Classify", "Count"]
+    assert (parts["Classify"].exact_match, parts["Count"].exact_match) == (1.0, 0.0)
+    assert parts["Count"].by_instruction == {}
 
 
-def test_every_instruction_has_scores_of_its_own(evaluation: Evaluation) -> None:
-    assert evaluation.tuned.by_instruction["A"].exact_match == 1.0
-    assert evaluation.tuned.by_instruction["B"].exact_match == 0.0
-    assert evaluation.tuned.by_instruction["A"].count == 2
+def test_rows_without_an_instruction_count_in_the_whole_only() -> None:
+    result = Evaluation.from_predictions([prediction("a", "a", "a"), *ROWS])
+    assert result.tuned.count == 4
+    assert set(result.tuned.by_instruction) == {"Classify", "Count"}
 
 
-def test_the_dictionary_has_both_sides_with_all_figures(evaluation: Evaluation) -> None:
-    plain = evaluation.to_dict()
-    assert set(plain) == {"base", "tuned"}
-    assert {"exact_match", "rouge_l", "loss", "by_instruction", "count"} <= set(plain["tuned"])
-    assert "by_instruction" not in plain["tuned"]["by_instruction"]["A"]
+def test_answers_cut_off_at_the_limit_lower_the_share_that_ended() -> None:
+    cut = prediction("a", "a", "a")
+    cut["tuned"]["ended"] = False
+    result = Evaluation.from_predictions([cut, ROWS[0]])
+    assert (result.base.ended, result.tuned.ended) == (1.0, 0.5)
 
 
-def test_rows_without_instructions_are_scored_all_the_same() -> None:
-    rows = [{**row, "instruction": None} for row in ROWS]
-    assert Evaluation.from_predictions(rows).to_dict()["tuned"]["by_instruction"] == {}
+def test_without_tokens_there_is_no_loss() -> None:
+    assert Evaluation.from_predictions([prediction("", "a", "")]).base.loss is None
 
 
-def test_the_table_shows_both_sides_of_each_instruction(evaluation: Evaluation) -> None:
-    frame = evaluation.to_frame()
-    assert frame.index.tolist() == ["all", "A", "B"]
-    assert frame.loc["A", "exact_match_tuned"] == 1.0
-    assert "0.33 → 0.67" in str(evaluation)
-    assert "<table" in evaluation._repr_html_()
+def test_its_plain_form_holds_the_figures_and_not_the_rows() -> None:
+    value = json.loads(json.dumps(Evaluation.from_predictions(ROWS).to_dict()))
+    assert set(value) == {"base", "tuned"}
+    assert set(value["tuned"]) == {"exact_match", "rouge_l", "loss", "ended", "count", "by_instruction"}
+    assert value["tuned"]["by_instruction"]["Classify"]["exact_match"] == 1.0
+    assert "by_instruction" not in value["tuned"]["by_instruction"]["Classify"]
 
 
-def test_nothing_to_score_is_an_error() -> None:
-    with pytest.raises(DataError):
+def test_its_frame_has_a_row_for_all_and_one_for_each_instruction() -> None:
+    frame = Evaluation.from_predictions(ROWS).to_frame()
+    assert list(frame.index) == ["(all)", "Classify", "Count"]
+    assert list(frame["count"]) == [3, 2, 1]
+    assert frame["exact_match_tuned"]["Classify"] == 1.0
+
+
+def test_it_prints_base_beside_tuned() -> None:
+    lines = str(Evaluation.from_predictions(ROWS)).splitlines()
+    assert lines[0].split() == ["base", "→", "tuned", "rows", "exact_match", "rouge_l", "loss"]
+    assert lines[1].split()[:5] == ["(all)", "3", "0.333", "→", "0.667"]
+    assert "<table" in Evaluation.from_predictions(ROWS)._repr_html_()
+
+
+def test_no_predictions_are_an_error() -> None:
+    with pytest.raises(DataError, match="no predictions"):
         Evaluation.from_predictions([])
 
 
-@pytest.mark.parametrize(
-    ("text", "holds"),
-    [
-        ("exact_match>=0.66", True),
-        ("exact_match > 0.67", False),
-        ("loss<1", True),
-        ("exact_match[A]>=1", True),
-        ("exact_match[B]>=0.1", False),
-    ],
-)
-def test_a_requirement_is_held_against_the_tuned_model(
-    text: str, holds: bool, evaluation: Evaluation
-) -> None:
-    assert Requirement.parse(text).holds(evaluation) is holds
+@pytest.mark.parametrize("damage", ["reference", "base", "tuned"])
+def test_a_row_that_lacks_something_is_named(damage: str) -> None:
+    broken = {name: value for name, value in ROWS[0].items() if name != damage}
+    with pytest.raises(DataError, match=f"prediction 2 .*{damage}"):
+        Evaluation.from_predictions([ROWS[1], broken])
 
 
-def test_a_gate_names_all_that_is_missed_with_the_figure(evaluation: Evaluation) -> None:
-    requirements = [Requirement.parse(text) for text in ("exact_match>=0.9", "loss<0.1", "rouge_l>0")]
-    with pytest.raises(GateError, match=r"0\.6667") as caught:
-        check(evaluation, requirements)
-    assert len(caught.value.missed) == 2
-    check(evaluation, requirements[2:])
-
-
-@pytest.mark.parametrize("text", ["", "exact_match", "accuracy>=1", "exact_match=0.5", "loss<abc", "loss<1e"])
-def test_nonsense_is_refused_with_the_form(text: str) -> None:
-    with pytest.raises(ConfigError, match="METRIC"):
-        Requirement.parse(text)
-
-
-def test_an_instruction_that_no_row_has_is_refused(evaluation: Evaluation) -> None:
-    with pytest.raises(ConfigError, match="A; B"):
-        Requirement.parse("exact_match[C]>=0.5").holds(evaluation)
-
-
-def test_a_figure_that_is_not_a_number_never_passes() -> None:
-    rows = [{**row, "tuned": _side("x", math.nan, 1)} for row in ROWS]
-    assert not Requirement.parse("loss<100").holds(Evaluation.from_predictions(rows))
+def test_importing_the_room_imports_no_pandas() -> None:
+    code = "import sys, ift_sagemaker.evaluation; sys.exit('pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
