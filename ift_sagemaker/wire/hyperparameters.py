@@ -87,7 +87,7 @@ TRAINING_HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
     ),
     Hyperparameter("lora_r", int, 16, "rank of the adapters", 1, 512),
     Hyperparameter("lora_alpha", int, 32, "scale of the adapters", 1, 1024),
-    Hyperparameter("lora_dropout", float, 0.05, "dropout before the adapters", 0, 0.9),
+    Hyperparameter("lora_dropout", float, 0.0, "dropout before the adapters", 0, 0.9),
     Hyperparameter("target_modules", str, "all-linear", "comma-separated module names, or all-linear"),
     Hyperparameter("merge_weights", bool, True, "merge the adapters into the model that is saved"),
     Hyperparameter("max_input_length", int, 1024, "longest row in tokens", 16, 131_072),

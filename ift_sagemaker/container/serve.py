@@ -1,0 +1,164 @@
+"""`serve`: SageMaker's hosting contract over the batching engine.
+
+Source: https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import transformers
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from ift_sagemaker.container.encoding import ConversationEncoder, stop_token_ids
+from ift_sagemaker.container.engine import BatchingEngine, EngineClosed, Generator, QueueFull
+from ift_sagemaker.container.generation import BatchGenerator, GenerationRequest
+from ift_sagemaker.container.invocations import BadRequest, Invocation, parse_invocation, reply
+from ift_sagemaker.container.lifecycle import failure_reason, say
+from ift_sagemaker.container.precision import choose_precision
+from ift_sagemaker.container.weights import load_tuned
+from ift_sagemaker.wire.artifact import ModelCard
+from ift_sagemaker.wire.paths import ML_ROOT_VARIABLE, MLPaths
+
+PORT_VARIABLE = "SAGEMAKER_BIND_TO_PORT"
+HOST_VARIABLE = "IFT_BIND_HOST"
+BASE_VARIABLE = "IFT_BASE_MODEL_DIR"
+DTYPE_VARIABLE = "IFT_DTYPE"
+DEFAULT_PORT = 8080
+MAX_BODY_BYTES = 6 * 2**20
+"""SageMaker's own limit of a synchronous request."""
+STOP_SECONDS = 25
+"""SageMaker kills 30 s after SIGTERM."""
+
+
+class ServedModel:
+    """The model on disk as a generator, with what parsing needs; filled by `load` in the engine's thread."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self._folder, self._environment = folder, environment
+        self.encoder: ConversationEncoder | None = None
+        self.context: int | None = None
+
+    def load(self) -> Generator:
+        """A generator that has produced one token. Raises WeightsError for an unusable folder."""
+        precision = choose_precision(self._environment.get(DTYPE_VARIABLE, "auto"))
+        model, tokenizer = load_tuned(self._folder, self._base(), precision)
+        stop_ids = stop_token_ids(model.generation_config, tokenizer)
+        generator = BatchGenerator(model, tokenizer, stop_ids)
+        generator.generate([GenerationRequest(tokenizer("Hello")["input_ids"], 1)])
+        self.context = generator.context
+        self.encoder = ConversationEncoder(tokenizer, stop_ids)
+        say(f"ready: {precision.name} on {precision.device}: {precision.reason}")
+        return generator
+
+    def _base(self) -> Path | None:
+        named = self._environment.get(BASE_VARIABLE)
+        return Path(named) if named else self._folder / "base"
+
+
+def create_app(engine: BatchingEngine, model: ServedModel) -> FastAPI:
+    """The HTTP face of an engine, which lives as long as the app does."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        engine.start()
+        yield
+        await asyncio.to_thread(engine.close, STOP_SECONDS)
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/ping")
+    async def ping() -> Response:
+        return Response(status_code=200 if engine.ready else 503)
+
+    @app.post("/invocations")
+    async def invocations(request: Request) -> Response:
+        if not engine.ready or model.encoder is None:
+            return _error(503, "the model is still loading", "not_ready")
+        try:
+            invocation = parse_invocation(await _body(request), model.encoder, model.context)
+            return JSONResponse(await _generated(engine, invocation))
+        except BadRequest as error:
+            return _error(error.status, error.message, error.kind, error.field)
+        except QueueFull as error:
+            return _error(429, error.message, "overloaded", headers={"Retry-After": "1"})
+        except EngineClosed as error:
+            return _error(503, error.message, "stopping")
+        except Exception as error:  # noqa: BLE001 - answered as JSON, and logged
+            say(f"a request failed: {failure_reason(error)}")
+            return _error(500, failure_reason(error), "server_error")
+
+    return app
+
+
+async def _body(request: Request) -> Any:
+    content = b""
+    async for piece in request.stream():
+        content += piece
+        if len(content) > MAX_BODY_BYTES:
+            raise BadRequest(f"the body is over {MAX_BODY_BYTES} bytes", field="body", status=413)
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise BadRequest(f"the body is not JSON: {error}", field="body") from error
+
+
+async def _generated(engine: BatchingEngine, invocation: Invocation) -> Any:
+    futures = engine.submit(invocation.requests)
+    answers = await asyncio.gather(*(asyncio.wrap_future(future) for future in futures))
+    return reply(invocation, answers, uuid.uuid4().hex, int(time.time()))
+
+
+def _error(
+    status: int, message: str, kind: str, field: str | None = None, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """OpenAI's error object; `param` names the field."""
+    content = {"error": {"message": message, "type": kind, "param": field, "code": status}}
+    return JSONResponse(content, status_code=status, headers=dict(headers or {}))
+
+
+def bind_address(environment: Mapping[str, str]) -> tuple[str, int]:
+    """Host and port: every interface inside a container, loopback where there is no container around."""
+    host = environment.get(HOST_VARIABLE) or ("127.0.0.1" if ML_ROOT_VARIABLE in environment else "0.0.0.0")  # noqa: S104 - the hosting contract
+    return host, int(environment.get(PORT_VARIABLE) or DEFAULT_PORT)
+
+
+def serve(paths: MLPaths, environment: Mapping[str, str]) -> int:
+    """Exit code: 0 after SIGTERM, once running requests are answered; 1 where the model did not load."""
+    transformers.utils.logging.disable_progress_bar()
+    card = ModelCard.read(paths.model) if paths.model.is_dir() else None
+    if card is not None and card.unfinished:
+        say(f"WARNING: this model is unfinished, {card.steps} of {card.total_steps} steps")
+    model = ServedModel(paths.model, environment)
+    host, port = bind_address(environment)
+    servers: list[uvicorn.Server] = []
+    engine = BatchingEngine(model.load, on_failure=_stopper(servers))
+    config = uvicorn.Config(
+        create_app(engine, model),
+        host=host,
+        port=port,
+        log_level="warning",
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    servers.append(uvicorn.Server(config))
+    servers[0].run()
+    if engine.failure is not None:
+        raise engine.failure
+    return 0
+
+
+def _stopper(servers: list[uvicorn.Server]) -> Callable[[], None]:
+    def stop() -> None:
+        for server in servers:
+            server.should_exit = True
+
+    return stop
