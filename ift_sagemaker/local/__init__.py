@@ -1,0 +1,54 @@
+"""A local AWS: S3, SageMaker, CloudWatch Logs and STS on this machine's disk, spoken to with plain boto3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+__all__ = ["boto3_session", "local_root", "reset", "status", "supervisor_pid"]
+
+
+def boto3_session(root: Path | str | None = None, region: str | None = None) -> Any:
+    """An ordinary boto3 session; every client it makes is answered inside this process.
+
+    It is a `boto3.Session`. `root` holds all state (default: `IFT_LOCAL_ROOT`, else the user's data folder);
+    `region` defaults to `IFT_LOCAL_REGION`, else us-east-1. No socket is opened; neither `~/.aws` nor any
+    `AWS_*` variable is read.
+    """
+    from ift_sagemaker.local import transport
+
+    return transport.boto3_session(root, region)
+
+
+def local_root() -> Path:
+    """The folder of the local AWS that `boto3_session()` without arguments works on."""
+    from ift_sagemaker.local.settings import LocalSettings
+
+    return LocalSettings.from_environment().root
+
+
+def status(root: Path | str | None = None) -> dict[str, Any]:
+    """What the local AWS holds and what runs of it: jobs, endpoints, models, processes, ports, bytes."""
+    from ift_sagemaker.local import administration
+    from ift_sagemaker.local.settings import LocalSettings
+
+    return administration.status(LocalSettings.from_environment(root=root))
+
+
+def supervisor_pid(kind: str, name: str, root: Path | str | None = None) -> int | None:
+    """Process number of the supervisor of a "job" or "endpoint"; None where none runs."""
+    from ift_sagemaker.local import administration
+    from ift_sagemaker.local.settings import LocalSettings
+
+    return administration.supervisor_pid(LocalSettings.from_environment(root=root), kind, name)
+
+
+def reset(root: Path | str | None = None) -> None:
+    """Ends every job and endpoint at once and removes the root with all it holds.
+
+    Raises ConfigError for a folder that holds other things than a local AWS.
+    """
+    from ift_sagemaker.local import administration
+    from ift_sagemaker.local.settings import LocalSettings
+
+    administration.reset(LocalSettings.from_environment(root=root))

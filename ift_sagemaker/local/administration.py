@@ -1,0 +1,174 @@
+"""Looking after a local AWS: what runs and what it takes, and ending and removing all of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ift_sagemaker.errors import ConfigError
+from ift_sagemaker.local import isolation, launch
+from ift_sagemaker.local.app import create_context
+from ift_sagemaker.local.errors import ServiceError
+from ift_sagemaker.local.folders import remove_tree
+from ift_sagemaker.local.processes import PROC, Process, children, everything, remains
+from ift_sagemaker.local.reconcile import all_current
+from ift_sagemaker.local.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL, TRAINING_JOB
+from ift_sagemaker.local.settings import Context, LocalSettings
+
+STATE_FILE = "state.sqlite"
+_LISTENING = "0A"
+_PATIENCE_IN_SECONDS = 20.0
+
+
+def status(settings: LocalSettings) -> dict[str, Any]:
+    """What there is and what runs, as plain data; makes nothing where there is no local AWS yet.
+
+    `processes` are the numbers of all supervisors and of the programs they run, `ports` the TCP ports on
+    which one of them listens, `bytes` what the state takes on disk.
+    """
+    found: dict[str, Any] = {
+        "root": str(settings.root),
+        "exists": (settings.root / STATE_FILE).exists(),
+        "runner": _runner(settings),
+        "jobs": {},
+        "endpoints": {},
+        "models": [],
+        "endpoint_configs": [],
+    }
+    if found["exists"]:
+        context = create_context(settings)
+        found["jobs"] = _named(context, TRAINING_JOB, "TrainingJobName", "TrainingJobStatus")
+        found["endpoints"] = _named(context, ENDPOINT, "EndpointName", "EndpointStatus")
+        found["models"] = [model["ModelName"] for model in context.store.list(MODEL)]
+        found["endpoint_configs"] = [
+            config["EndpointConfigName"] for config in context.store.list(ENDPOINT_CONFIG)
+        ]
+        context.store.close()
+    running = list(_running(settings.root))
+    return {
+        **found,
+        "processes": sorted(process.pid for process in running),
+        "ports": sorted({port for process in running for port in _ports(process.pid)}),
+        "bytes": _size(settings.root),
+    }
+
+
+def supervisor_pid(settings: LocalSettings, kind: str, name: str) -> int | None:
+    """Process number of the supervisor of a "job" or "endpoint"; None where none runs."""
+    for process, words in _supervisors(settings.root):
+        if words[1:3] == [kind, name]:
+            return process.pid
+    return None
+
+
+def reset(settings: LocalSettings, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Ends every job and endpoint at once and removes the root with all it holds.
+
+    Raises ConfigError for a folder that holds other things than a local AWS.
+    """
+    root = settings.root
+    if not root.exists():
+        return
+    if any(root.iterdir()) and not (root / STATE_FILE).exists():
+        raise ConfigError(
+            f"{root} holds no local AWS and is left alone", field="IFT_LOCAL_ROOT", value=str(root)
+        )
+    waited = 0.0
+    while running := list(_running(root)):
+        for process in running:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        if waited >= _PATIENCE_IN_SECONDS:
+            raise ConfigError(
+                f"processes {sorted(process.pid for process in running)} of {root} cannot be ended",
+                field="IFT_LOCAL_ROOT",
+                value=str(root),
+            )
+        waited += 0.05
+        sleep(0.05)
+    remove_tree(root)
+
+
+def _runner(settings: LocalSettings) -> str:
+    try:
+        return isolation.choose(settings).name
+    except ServiceError as error:
+        return f"none: {error.message}"
+
+
+def _named(context: Context, kind: str, name: str, state: str) -> dict[str, str]:
+    return {document[name]: document[state] for document in all_current(context, kind)}
+
+
+def _supervisors(root: Path) -> Iterator[tuple[Process, list[str]]]:
+    """Each running supervisor of this root with its arguments: root, kind, name, lease."""
+    for process in everything():
+        words = _command(process.pid)
+        if launch.MODULE in words:
+            arguments = words[words.index(launch.MODULE) + 1 :]
+            if arguments[:1] == [str(root)]:
+                yield process, arguments
+
+
+def _running(root: Path) -> Iterator[Process]:
+    """Supervisors, what they started, and what is left of programs whose supervisor died."""
+    seen: set[int] = set()
+    stack = [process for process, _ in _supervisors(root)]
+    if (root / STATE_FILE).exists():
+        stack += _orphans(root)
+    while stack:
+        process = stack.pop()
+        if process.pid not in seen:
+            seen.add(process.pid)
+            yield process
+            stack += children(process.pid)
+
+
+def _orphans(root: Path) -> list[Process]:
+    from ift_sagemaker.local.store import Store
+
+    store = Store(root)
+    try:
+        documents = [document for kind in (TRAINING_JOB, ENDPOINT) for document in store.list(kind)]
+    finally:
+        store.close()
+    return [process for document in documents for process in remains(document.get("_program"))]
+
+
+def _command(pid: int) -> list[str]:
+    try:
+        raw = (PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return []
+    return [word.decode("utf-8", "replace") for word in raw.split(b"\0") if word]
+
+
+def _ports(pid: int) -> Iterator[int]:
+    """TCP ports on which the process listens, matched by the inodes of its open sockets."""
+    inodes = set()
+    with suppress(OSError):
+        for entry in (PROC / str(pid) / "fd").iterdir():
+            with suppress(OSError):
+                inodes.add(str(entry.readlink()).removeprefix("socket:[").removesuffix("]"))
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError):
+            for line in (PROC / str(pid) / "net" / table).read_text("ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTENING and fields[9] in inodes:
+                    yield int(fields[1].rpartition(":")[2], 16)
+
+
+def _size(root: Path) -> int:
+    """Bytes under the root; files that several names share count once."""
+    inodes: dict[int, int] = {}
+    for folder, _, files in os.walk(root):
+        for name in files:
+            with suppress(OSError):
+                found = os.lstat(Path(folder) / name)
+                inodes[found.st_ino] = found.st_size
+    return sum(inodes.values())

@@ -1,0 +1,99 @@
+"""Folders of a job or endpoint: where they are, walking what a program left there, removing them for good."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ift_sagemaker.local.resources import ENDPOINT
+
+SUPERVISOR_LOG = "supervisor.log"
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """The folder of a job or endpoint: `ml` stands for `/opt/ml`, `scratch` for home and temporary files."""
+
+    home: Path
+
+    @classmethod
+    def of(cls, root: Path, kind: str, name: str) -> Workplace:
+        return cls(root / ("endpoints" if kind == ENDPOINT else "jobs") / name)
+
+    @property
+    def ml(self) -> Path:
+        return self.home / "opt" / "ml"
+
+    @property
+    def scratch(self) -> Path:
+        return self.home / "tmp"
+
+    @property
+    def outgoing(self) -> Path:
+        """For files on their way to S3, out of the program's sight."""
+        return self.home / "outgoing"
+
+    @property
+    def log(self) -> Path:
+        """What the supervisor itself printed: nothing, unless it broke."""
+        return self.home / SUPERVISOR_LOG
+
+    def make(self) -> None:
+        """Makes the folder anew."""
+        self.remove()
+        self.home.mkdir(parents=True, mode=0o700)
+
+    def remove(self) -> None:
+        """Removes the folder with all that is in it, whatever modes a program gave it."""
+        remove_tree(self.home)
+
+    def last_words(self) -> str:
+        """The last line that the supervisor printed, empty where there is none."""
+        with suppress(OSError):
+            lines = self.log.read_text("utf-8", "replace").strip().splitlines()
+            return lines[-1] if lines else ""
+        return ""
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a folder, also from folders that are not writable; what cannot be removed stays."""
+    shutil.rmtree(path, onerror=_open_up)
+
+
+def _open_up(function: Any, name: str, _: Any) -> None:
+    with suppress(OSError):
+        parent = Path(name).parent
+        parent.chmod(0o700)
+        if Path(name).is_dir() and not Path(name).is_symlink():
+            Path(name).chmod(0o700)
+            shutil.rmtree(name, ignore_errors=True)
+        else:
+            function(name)
+
+
+def regular_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """`(relative name, path)` of the plain files below a folder, by name; links are not followed."""
+    found = []
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent) / name
+            with suppress(FileNotFoundError):
+                if stat.S_ISREG(path.lstat().st_mode):
+                    found.append((path.relative_to(folder).as_posix(), path))
+    return iter(sorted(found))
+
+
+def read_text(path: Path, limit: int) -> str | None:
+    """Up to `limit` characters of a plain file that a program wrote, None where there is none."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return file.read(limit * 4).decode("utf-8", "replace")[:limit]
+    return None

@@ -1,0 +1,59 @@
+"""Looking after a local AWS."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from ift_sagemaker import local
+from ift_sagemaker.errors import ConfigError
+from ift_sagemaker.local.administration import _ports
+
+
+def test_looking_makes_nothing(tmp_path: Path) -> None:
+    found = local.status(tmp_path / "aws")
+    assert found["exists"] is False
+    assert (found["jobs"], found["processes"], found["ports"], found["bytes"]) == ({}, [], [], 0)
+    assert not (tmp_path / "aws").exists()
+
+
+def test_what_there_is_is_named(tmp_path: Path) -> None:
+    boto = local.boto3_session(tmp_path)
+    boto.client("s3").create_bucket(Bucket="bucket")
+    boto.client("s3").put_object(Bucket="bucket", Key="model.tar.gz", Body=b"weights")
+    image = "763104351884.dkr.ecr.us-east-1.amazonaws.com/vllm:server-sagemaker-cuda-v2.6"
+    boto.client("sagemaker").create_model(
+        ModelName="m",
+        ExecutionRoleArn="arn:aws:iam::123456789012:role/r",
+        PrimaryContainer={"Image": image, "ModelDataUrl": "s3://bucket/model.tar.gz"},
+    )
+    found = local.status(tmp_path)
+    assert found["models"] == ["m"]
+    assert found["bytes"] > 0
+
+
+def test_resetting_removes_the_state_and_is_done_when_there_is_none(tmp_path: Path) -> None:
+    root = tmp_path / "aws"
+    local.boto3_session(root).client("s3").create_bucket(Bucket="bucket")
+    local.reset(root)
+    assert not root.exists()
+    local.reset(root)
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years")
+    with pytest.raises(ConfigError, match="left alone"):
+        local.reset(tmp_path)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_listening_ports_of_a_process_are_found() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert server.getsockname()[1] in list(_ports(os.getpid()))
+
+
+def test_no_supervisor_has_no_number(tmp_path: Path) -> None:
+    assert local.supervisor_pid("job", "nobody", tmp_path) is None
