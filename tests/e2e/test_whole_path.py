@@ -52,8 +52,8 @@ def test_rows_become_answers_and_nothing_is_left(
         assert [found["EndpointName"] for found in session.endpoints()] == [endpoint.name]
         assert any("serv" in line.message.lower() for line in endpoint.logs())
     assert list(session.endpoints()) == []
-    assert list(session.client.list_models("")) == []
-    assert list(session.client.list_endpoint_configs("")) == []
+    assert list(session.client.list_models("ift-")) == []
+    assert list(session.client.list_endpoint_configs("ift-")) == []
 
 
 def test_the_same_call_again_attaches_and_sends_nothing(session: Session, rows: InstructionDataset) -> None:

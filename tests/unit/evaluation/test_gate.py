@@ -60,13 +60,13 @@ def test_requirements_that_are_met_pass() -> None:
 
 
 @pytest.mark.parametrize(("sign", "met"), [(">=", True), ("<=", True), (">", False), ("<", False)])
-def test_the_limit_itself_belongs_to_the_signs_with_equals(sign: str, met: bool) -> None:  # noqa: FBT001
+def test_the_limit_itself_belongs_to_the_signs_with_equals(sign: str, met: bool) -> None:
     assert (Requirement("exact_match", sign, 0.5).missed_by(EVALUATION) is None) == met
 
 
 def test_every_missed_requirement_is_listed_with_its_figure() -> None:
     requirements = [Requirement.parse(text) for text in ("exact_match>=0.7", "rouge_l>=0.1", "loss<0.5")]
-    with pytest.raises(GateError, match="the gate|gate said no") as caught:
+    with pytest.raises(GateError, match="gate said no") as caught:
         check(EVALUATION, requirements)
     assert caught.value.missed == (
         "exact_match>=0.7: it is 0.5 over 2 rows",

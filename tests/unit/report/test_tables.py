@@ -1,0 +1,68 @@
+"""What people read on the terminal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from ift_sagemaker import catalog
+from ift_sagemaker.data import InstructionDataset
+from ift_sagemaker.evaluation import Evaluation
+from ift_sagemaker.report import (
+    comparison_table,
+    dataset_report,
+    endpoints_table,
+    evaluation_table,
+    jobs_table,
+    models_table,
+    to_text,
+)
+
+CREATED = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
+
+
+def _row(instruction: str | None, tokens: int) -> dict[str, object]:
+    side = {"prediction": "a", "loss": 1.0, "tokens": tokens, "ended": True}
+    return {
+        "index": 0,
+        "instruction": instruction,
+        "prompt": "p",
+        "reference": "a",
+        "base": side,
+        "tuned": side,
+    }
+
+
+def test_an_evaluation_shows_all_rows_and_each_instruction() -> None:
+    text = to_text(evaluation_table(Evaluation.from_predictions([_row("Classify", 2), _row("Count", 2)])))
+    assert [name for name in ("(all)", "Classify", "Count") if name in text] == ["(all)", "Classify", "Count"]
+    assert "1.000 → 1.000" in text
+
+
+def test_a_figure_that_is_not_there_is_a_dash() -> None:
+    assert "- → -" in to_text(evaluation_table(Evaluation.from_predictions([_row(None, 0)])))
+
+
+def test_what_rests_on_general_knowledge_is_marked() -> None:
+    text = to_text(comparison_table(catalog.compare("bert", features=["Developer", "Commercial Use"])))
+    assert "Google" in text
+    assert "Google *" not in text
+    assert "Yes *" in text
+
+
+def test_jobs_and_endpoints_are_listed_with_their_status_in_utc() -> None:
+    job = {"TrainingJobName": "ift-a", "TrainingJobStatus": "Failed", "CreationTime": CREATED}
+    assert "ift-a" in to_text(jobs_table([job]))
+    assert "2026-11-23 12:30:00" in to_text(jobs_table([job]))
+    endpoint = {"EndpointName": "ift-b", "EndpointStatus": "InService", "CreationTime": CREATED}
+    assert "InService" in to_text(endpoints_table([endpoint]))
+
+
+def test_models_are_listed_by_what_people_choose_by() -> None:
+    text = to_text(models_table(catalog.models()), width=160)
+    assert "134,515,008" in text
+    assert "Apache-2.0" in text
+
+
+def test_a_data_report_prints_itself() -> None:
+    report = InstructionDataset.from_rows([{"instruction": "a", "output": "b"}]).check()
+    assert dataset_report(report).startswith("<rows>: 1 rows")
