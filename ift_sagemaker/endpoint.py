@@ -28,6 +28,9 @@ from ift_sagemaker.plan.plans import DeploymentPlan
 from ift_sagemaker.wire.rows import Message
 
 IN_SERVICE = "InService"
+IN_PROGRESS = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
+DELETE_PATIENCE_IN_SECONDS = 1800
+"""AWS gives an endpoint half an hour and more to come up, and refuses to delete it until then."""
 FAILED = frozenset({"Failed", "OutOfService", "UpdateRollbackFailed"})
 
 
@@ -192,19 +195,25 @@ class Endpoint:
         return Deletion(tuple(deleted), tuple(survivors))
 
     def _delete_endpoint(self) -> None:
-        self.client.delete_endpoint(self.name)
-        deadline = self.patience.clock() + 900
+        """Deletes and waits until it is gone; one in Creating or Updating can be deleted only afterwards."""
+        deadline = self.patience.clock() + DELETE_PATIENCE_IN_SECONDS
+        asked = False
         while True:
             try:
-                self.refresh()
+                status = self.refresh().status
             except ResourceNotFoundError:
-                return
+                if asked:
+                    return
+                raise
+            if status not in IN_PROGRESS:
+                self.client.delete_endpoint(self.name)
+                asked = True
             if self.patience.clock() >= deadline:
                 raise WaitTimeout(
-                    f"endpoint {self.name} is still {self.status} after 900 s",
+                    f"endpoint {self.name} is still {self.status} after {DELETE_PATIENCE_IN_SECONDS} s",
                     name=self.name,
                     status=self.status,
-                    seconds=900,
+                    seconds=DELETE_PATIENCE_IN_SECONDS,
                 )
             self.patience.pause()
 

@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker in MARKED:
             if item.get_closest_marker(marker):
                 # folder names are keywords as well, so a marker is told by a name that no folder has
-                item.extra_keyword_matches.add(f"marked:{marker}")
+                item.keywords[f"marked:{marker}"] = True
                 if reason := _missing(marker):
                     item.add_marker(pytest.mark.skip(reason=reason))
 

@@ -112,7 +112,11 @@ class AWSClient:
     def list_training_jobs(self, name_contains: str) -> Iterator[dict[str, Any]]:
         """Summaries, newest first, page by page."""
         return self._list(
-            "list_training_jobs", "TrainingJobSummaries", NameContains=name_contains, SortBy="CreationTime"
+            "list_training_jobs",
+            "TrainingJobSummaries",
+            NameContains=name_contains,
+            SortBy="CreationTime",
+            SortOrder="Descending",
         )
 
     def training_log(self, name: str) -> LogTail:

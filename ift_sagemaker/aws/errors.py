@@ -10,6 +10,7 @@ ResourceInUse, Conflict*, "already existing …", 409, 412   → ResourceInUseEr
 Throttling*, TooManyRequests*, SlowDown, RequestLimit*     → ThrottledError
 5xx, connection and time-out errors                        → ServiceUnavailableError
 any other answer (ValidationException …)                   → RequestRejectedError
+UnsupportedOperation (the local AWS alone)                 → UnsupportedError
 
 Duplicates and absences are untyped for models, endpoint configurations and endpoints, so their messages
 decide: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModel.html declares
@@ -28,12 +29,14 @@ from ift_sagemaker.errors import (
     AccessDeniedError,
     AWSError,
     CredentialsError,
+    IFTError,
     QuotaExceededError,
     RequestRejectedError,
     ResourceInUseError,
     ResourceNotFoundError,
     ServiceUnavailableError,
     ThrottledError,
+    UnsupportedError,
 )
 
 _CODES: tuple[tuple[str, type[AWSError]], ...] = (
@@ -64,6 +67,9 @@ _UNREACHABLE = (
     botocore_errors.IncompleteReadError,
 )
 
+NOT_OFFERED = "UnsupportedOperation"
+"""What the local AWS answers to an operation, or a part of one, that it does not offer."""
+
 NO_CREDENTIALS = (
     "no AWS credentials found. Either configure them (`aws configure`, a role, or AWS_PROFILE), "
     'or run on this machine: `--target local`, IFT_TARGET=local, or ift.connect("local").'
@@ -83,10 +89,12 @@ def classify(code: str, message: str, status: int = 400) -> type[AWSError]:
     return ServiceUnavailableError if status >= 500 else RequestRejectedError
 
 
-def _from_answer(operation: str, error: botocore_errors.ClientError) -> AWSError:
+def _from_answer(operation: str, error: botocore_errors.ClientError) -> IFTError:
     answer = error.response
     code = str(answer.get("Error", {}).get("Code", ""))
     message = str(answer.get("Error", {}).get("Message", ""))
+    if code == NOT_OFFERED:
+        return UnsupportedError(f"{operation}: {message}", feature=operation)
     metadata = answer.get("ResponseMetadata", {})
     kind = classify(code, message, int(metadata.get("HTTPStatusCode", 400)))
     hint = _NEXT.get(kind)

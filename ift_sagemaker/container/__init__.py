@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         case ["serve"]:
             from ift_sagemaker.container.lifecycle import run_server
 
-            return run_server()
+            return run_server("ift_sagemaker.container.serve")
         case ["convert", source, target]:
             from ift_sagemaker.container.convert import convert_command
 

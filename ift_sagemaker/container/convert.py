@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 import transformers
 
 from ift_sagemaker.container.encoding import stop_token_ids
+from ift_sagemaker.container.gguf_tokenizer import read_tokenizer
 from ift_sagemaker.container.weights import load_tokenizer, make_readable, save_checkpoint
 from ift_sagemaker.errors import IFTError, WeightsError
 
@@ -40,16 +42,26 @@ def convert(source: Path, target: Path) -> None:
     folder, name = str(source.parent.resolve()), source.name
     model = _clean(transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=name))
     _tell("reading its tokenizer")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=name)
-    tokenizer.model_max_length = model.config.max_position_embeddings
+    tokenizer = read_tokenizer(source, model.config.max_position_embeddings)
+    _agree_on_special_tokens(model, tokenizer)
     writing = target.with_name(f".{target.name}.writing")
     shutil.rmtree(writing, ignore_errors=True)
     writing.mkdir(parents=True)
     save_checkpoint(model, tokenizer, stop_token_ids(model.generation_config, tokenizer), writing)
+    for name in ("config.json", "generation_config.json"):
+        _forget_version(writing / name)
     load_tokenizer(writing)  # a checkpoint whose tokenizer does not load must not get its name
     make_readable(writing)
     writing.replace(target)
     _tell(f"wrote {target}")
+
+
+def _agree_on_special_tokens(model: Any, tokenizer: Any) -> None:
+    """Makes configuration and generation stop where the tokenizer says."""
+    for settings in (model.config, model.generation_config):
+        settings.bos_token_id = tokenizer.bos_token_id
+        settings.eos_token_id = tokenizer.eos_token_id
+        settings.pad_token_id = tokenizer.pad_token_id
 
 
 def _clean(model: Any) -> Any:
@@ -64,6 +76,13 @@ def _clean(model: Any) -> Any:
     fresh.load_state_dict(model.state_dict())
     fresh.tie_weights()
     return fresh
+
+
+def _forget_version(path: Path) -> None:
+    """Takes out the one entry that would make equal conversions differ between releases of transformers."""
+    values = json.loads(path.read_text("utf-8"))
+    values.pop("transformers_version", None)
+    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _tell(line: str) -> None:

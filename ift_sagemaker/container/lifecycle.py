@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import traceback
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -89,13 +90,18 @@ def finish_job(module: str, paths: MLPaths, stop: StopRequest) -> int:
     return 0
 
 
-def run_server() -> int:
-    """Exit code of the server: 0 after SIGTERM, 1 when it could not start."""
+class Server(Protocol):
+    """A module with `serve`: one server, to its end."""
+
+    def serve(self, paths: MLPaths, environment: Mapping[str, str]) -> int: ...
+
+
+def run_server(module: str) -> int:
+    """Exit code of the server in `module`: 0 after SIGTERM, 1 when it could not start."""
     signal.signal(signal.SIGTERM, _exit_quietly)
     try:
-        from ift_sagemaker.container.serve import serve
-
-        return serve(MLPaths.from_environment(), os.environ)
+        server: Server = import_module(module)
+        return server.serve(MLPaths.from_environment(), os.environ)
     except Exception as error:  # noqa: BLE001 - reported and turned into the exit code
         traceback.print_exc()
         say(f"the server could not start: {failure_reason(error)}")

@@ -18,7 +18,7 @@ from ift_sagemaker.local.objects import ObjectStore
 from ift_sagemaker.local.staging import DISK_FULL
 
 # weights hardly compress: higher levels cost minutes and win nothing
-_LEVEL = 1
+_LEVEL = 0
 _GIB = 1 << 30
 _MAX_PADDING = 16  # MiB
 

@@ -234,6 +234,7 @@ class EndpointRun:
             **{name: os.environ[name] for name in COVERAGE if coverage and name in os.environ},
             **self._endpoint["_container"].get("Environment", {}),
             "SAGEMAKER_BIND_TO_PORT": str(port),
+            "IFT_BIND_HOST": "127.0.0.1",
             "SAGEMAKER_REGION": region,
             "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region,

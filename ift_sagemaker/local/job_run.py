@@ -271,6 +271,8 @@ def environment(job: Document, context: Context, runner: str) -> dict[str, str]:
     return {
         **default_environment(),
         **passed,
+        # threads that wait for cores they do not get are by far the worst slowdown of a training step
+        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // context.settings.job_slots)),
         **job.get("Environment", {}),
         "TRAINING_JOB_NAME": job["TrainingJobName"],
         "TRAINING_JOB_ARN": job["TrainingJobArn"],

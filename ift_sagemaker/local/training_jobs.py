@@ -15,10 +15,12 @@ from ift_sagemaker.local.resources import (
     TRAINING_JOB,
     Document,
     arn_of,
+    invalid,
     missing,
     not_offered_yet,
     public,
     require,
+    split_s3,
     taken,
 )
 from ift_sagemaker.local.runner import Runner
@@ -47,11 +49,28 @@ def create_training_job(context: Context, params: dict[str, Any]) -> dict[str, A
     if context.store.get(TRAINING_JOB, name) is not None:
         raise taken(context, TRAINING_JOB, name)
     job_document.refuse_unsupported(params)
+    refuse_missing_inputs(context, params)
     arn = arn_of(context, TRAINING_JOB, name)
     job = job_document.new_job(params, arn, context.settings, context.clock())
     job = with_execution(context, job, choose(context.settings))
     begin(context, TRAINING_JOB, name, job, context.settings.job_slots)
     return {"TrainingJobArn": arn}
+
+
+def refuse_missing_inputs(context: Context, params: dict[str, Any]) -> None:
+    """AWS looks for every input before it takes a job; a ServiceError names the first that has no object.
+
+    Wording as logged in aws/amazon-sagemaker-examples 2489 and 2267.
+    """
+    for channel in params.get("InputDataConfig", []):
+        uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
+        bucket, prefix = split_s3(uri)
+        found = context.objects.has_bucket(bucket) and any(context.objects.list(bucket, prefix, limit=1))
+        if not found:
+            raise invalid(
+                f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that '
+                "the bucket exists in the selected region and that objects exist under that S3 prefix."
+            )
 
 
 def with_execution(context: Context, job: Document, runner: Runner) -> Document:

@@ -70,6 +70,13 @@ def test_the_error_keeps_operation_code_request_and_cause() -> None:
     assert isinstance(caught.value.__cause__, exceptions.ClientError)
 
 
+def test_what_the_local_aws_does_not_offer_is_unsupported() -> None:
+    answer = {"Error": {"Code": "UnsupportedOperation", "Message": "ListHubs is not offered"}}
+    with pytest.raises(errors.UnsupportedError, match="ListHubs") as caught, translated("ListHubs"):
+        raise exceptions.ClientError(answer, "ListHubs")
+    assert caught.value.feature == "ListHubs"
+
+
 def test_missing_credentials_name_both_ways_out() -> None:
     with pytest.raises(errors.CredentialsError, match=r"aws configure.*--target local"):
         with translated("GetCallerIdentity"):

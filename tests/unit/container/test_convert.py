@@ -10,9 +10,10 @@ import torch
 
 from ift_sagemaker.container.convert import convert, convert_command
 from ift_sagemaker.container.generation import BatchGenerator, GenerationRequest
+from ift_sagemaker.container.gguf_tokenizer import read_tokenizer
 from ift_sagemaker.container.precision import Precision
 from ift_sagemaker.container.weights import load_model, load_tokenizer
-from ift_sagemaker.errors import WeightsError
+from ift_sagemaker.errors import UnsupportedError, WeightsError
 from tests.unit.container.tiny import CHATML, END, make_model, make_tokenizer
 
 FLOAT32 = Precision(torch.device("cpu"), torch.float32, "test")
@@ -44,11 +45,12 @@ def interleaved(weight: torch.Tensor, heads: int) -> torch.Tensor:
     return weight.view(heads, 2, rows // heads // 2, columns).transpose(1, 2).reshape(rows, columns)
 
 
-def write_tokenizer(writer: Any) -> None:
+def write_tokenizer(writer: Any, kind: str) -> None:
     tokenizer = make_tokenizer()
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     ordered = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_model(kind)
+    writer.add_tokenizer_pre("smollm")
     writer.add_token_list([token for token, _ in ordered])
     writer.add_token_types([gguf.TokenType.CONTROL] * 3 + [gguf.TokenType.NORMAL] * (len(ordered) - 3))
     writer.add_token_merges([" ".join(pair) for pair in state["model"]["merges"]])
@@ -59,8 +61,8 @@ def write_tokenizer(writer: Any) -> None:
     writer.add_chat_template(CHATML)
 
 
-def write_gguf(path: Path) -> Any:
-    """The tiny model as a GGUF file; returns the model."""
+def write_gguf(path: Path, kind: str = "gpt2") -> Path:
+    """The tiny model as a GGUF file."""
     model = make_model()
     config = model.config
     writer = gguf.GGUFWriter(path, "llama")
@@ -74,7 +76,7 @@ def write_gguf(path: Path) -> Any:
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_rope_freq_base(10000.0)
     writer.add_vocab_size(config.vocab_size)
-    write_tokenizer(writer)
+    write_tokenizer(writer, kind)
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
     for name, weight in model.model.state_dict(prefix="model.").items():
         stored = gguf_name(name)
@@ -85,14 +87,12 @@ def write_gguf(path: Path) -> Any:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return model
+    return path
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
-    write_gguf(path)
-    return path
+    return write_gguf(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
 
 
 def test_the_checkpoint_answers_as_the_model_in_the_gguf(source: Path, tmp_path: Path) -> None:
@@ -118,6 +118,7 @@ def test_the_checkpoint_is_complete_and_knows_nothing_of_gguf(source: Path, tmp_
     }
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert config["dtype"] == "bfloat16"
+    assert "transformers_version" not in config
     assert not {"quantization_config", "_model_name_or_path", "_name_or_path"} & set(config)
     generation = json.loads((tmp_path / "model" / "generation_config.json").read_text())
     assert (generation["eos_token_id"], generation["pad_token_id"]) == (2, 2)
@@ -139,6 +140,16 @@ def test_a_taken_target_and_a_file_of_another_kind_are_refused(source: Path, tmp
         convert(tmp_path / "note", tmp_path / "model")
     with pytest.raises(WeightsError, match="not empty"):
         convert(source, tmp_path)
+
+
+def test_numbers_are_split_into_digits_as_smollm_does(source: Path, tmp_path: Path) -> None:
+    tokenizer = read_tokenizer(source, 256)
+    assert tokenizer.tokenize("in 1984!") == ["i", "n", "Ġ", "1", "9", "8", "4", "!"]
+
+
+def test_a_tokenizer_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="'llama'"):
+        read_tokenizer(write_gguf(tmp_path / "other.gguf", kind="llama"), 256)
 
 
 def test_the_command_reports_on_standard_error_alone(

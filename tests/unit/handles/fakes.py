@@ -99,6 +99,7 @@ class FakeAWS:
         self.refuse: dict[str, Exception] = {}
         self.bodies: list[dict[str, Any]] = []
         self.reply = b""
+        self.new_status = "InService"
         self.on_describe: Callable[[dict[str, Any]], None] = lambda _: None
 
     def _change(self, operation: str, name: str) -> None:
@@ -167,7 +168,7 @@ class FakeAWS:
         return self._create("endpoint-config", "CreateEndpointConfig", name, request)
 
     def create_endpoint(self, request: Mapping[str, Any]) -> str:
-        described = {**request, "EndpointStatus": "Creating"}
+        described = {**request, "EndpointStatus": self.new_status}
         return self._create("endpoint", "CreateEndpoint", request["EndpointName"], described)
 
     def describe_model(self, name: str) -> dict[str, Any]:

@@ -34,10 +34,6 @@ def _deploy(aws: FakeAWS, plan: DeploymentPlan | None = None) -> Endpoint:
     return deploy(aws, plan or _plan(), Clock().patience())  # type: ignore[arg-type]
 
 
-def _in_service(aws: FakeAWS) -> None:
-    aws.on_describe = lambda endpoint: endpoint.update(EndpointStatus="InService")
-
-
 def test_a_deployment_makes_model_configuration_and_endpoint_in_this_order() -> None:
     aws = FakeAWS()
     assert _deploy(aws).made == ("endpoint", "endpoint-config", "model")
@@ -129,9 +125,12 @@ def test_deleting_finds_the_rest_of_a_delete_that_was_killed() -> None:
 
 def test_waiting_ends_in_service() -> None:
     aws = FakeAWS()
-    endpoint = _deploy(aws)
-    _in_service(aws)
-    assert endpoint.wait().status == "InService"
+    aws.new_status = "Creating"
+    looks = iter(["Creating", "Creating", "InService"])
+    aws.on_describe = lambda found: found.update(EndpointStatus=next(looks))
+    seen: list[str] = []
+    assert _deploy(aws).wait(on_status=seen.append).status == "InService"
+    assert seen == ["Creating", "Creating", "InService"]
 
 
 def test_a_failed_endpoint_raises_its_reason_and_log() -> None:
@@ -145,8 +144,26 @@ def test_a_failed_endpoint_raises_its_reason_and_log() -> None:
 
 
 def test_a_wait_ends_at_its_timeout() -> None:
+    aws = FakeAWS()
+    aws.new_status = "Creating"
     with pytest.raises(WaitTimeout):
-        _deploy(FakeAWS()).wait(timeout=30)
+        _deploy(aws).wait(timeout=30)
+
+
+def test_an_endpoint_that_is_still_coming_up_is_deleted_once_it_has() -> None:
+    """AWS refuses to delete it before; giving up there would leave a bill."""
+    aws = FakeAWS()
+    aws.new_status = "Creating"
+    looks = iter(["Creating", "Creating", "Creating", "Failed"])
+    aws.on_describe = lambda found: found.update(EndpointStatus=next(looks))
+    assert _deploy(aws).delete().deleted[0] == f"endpoint {JOB}"
+
+
+def test_an_endpoint_that_never_comes_up_is_a_survivor() -> None:
+    aws = FakeAWS()
+    aws.new_status = "Creating"
+    outcome = _deploy(aws).delete()
+    assert outcome.survivors[0][0] == f"endpoint {JOB}"
 
 
 def _answer(text: str) -> bytes:
