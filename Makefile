@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml
 	touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/python examples/101_first_run.py
+	env -u IFT_LOCAL_ROOT $(BIN)/python examples/101_first_run.py
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -15,7 +15,7 @@ import ift_sagemaker as ift
 
 HERE = Path(__file__).parent if "__file__" in globals() else Path("examples")
 root = tempfile.TemporaryDirectory(prefix="ift-demo-")
-os.environ["IFT_LOCAL_ROOT"] = root.name
+os.environ.setdefault("IFT_LOCAL_ROOT", root.name)  # a fresh local AWS, unless one is named already
 SCORED = ("Classify sentiment", "Provide solution")
 MODEL = "smollm2-135m-instruct"
 

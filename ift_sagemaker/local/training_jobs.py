@@ -49,10 +49,10 @@ def create_training_job(context: Context, params: dict[str, Any]) -> dict[str, A
     if context.store.get(TRAINING_JOB, name) is not None:
         raise taken(context, TRAINING_JOB, name)
     job_document.refuse_unsupported(params)
-    refuse_missing_inputs(context, params)
     arn = arn_of(context, TRAINING_JOB, name)
     job = job_document.new_job(params, arn, context.settings, context.clock())
     job = with_execution(context, job, choose(context.settings))
+    refuse_missing_inputs(context, params)
     begin(context, TRAINING_JOB, name, job, context.settings.job_slots)
     return {"TrainingJobArn": arn}
 

@@ -28,7 +28,7 @@ def commands(command: click.Command, context: click.Context) -> Iterator[click.C
 
 
 def cli_page() -> str:
-    root = click.Context(ift, info_name="ift", terminal_width=90, max_content_width=90)
+    root = click.Context(ift, info_name="ift", **ift.context_settings)
     parts = ["# Command line\n\nGenerated from the commands themselves.\n"]
     for context in commands(ift, root):
         context.terminal_width = context.max_content_width = 90

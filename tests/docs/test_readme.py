@@ -1,4 +1,4 @@
-"""README's blocks do what they say: the notebook cell, then the shell session on the same local AWS."""
+"""README's blocks and the first example do what they say, on one local AWS, so that one job is trained."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ def _blocks(kind: str, heading: str) -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL)
 
 
-def test_the_notebook_cell_and_the_shell_session_run_as_written(environment: dict[str, str]) -> None:
-    """In one test, since the session meets the job that the cell has trained: the same run attaches."""
+def test_the_notebook_cell_the_shell_session_and_the_example_run_as_written(
+    environment: dict[str, str],
+) -> None:
+    """In one test, since the others meet the job that the cell has trained: the same run attaches."""
     (cell,) = _blocks("python", "In a notebook")
     notebook = subprocess.run(
         [sys.executable, "-c", cell], check=False, capture_output=True, text=True, cwd=ROOT, env=environment
@@ -55,3 +57,14 @@ def test_the_notebook_cell_and_the_shell_session_run_as_written(environment: dic
     assert "Track the parcel." in shell.stdout
     assert "deleted endpoint" in shell.stdout
     assert local.status(environment["IFT_LOCAL_ROOT"])["processes"] == []
+
+    example = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "101_first_run.py")],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+    )
+    assert example.returncode == 0, example.stderr
+    assert "{'processes': [], 'ports': [], 'endpoints': {}" in example.stdout

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import WaiterError
+from botocore.exceptions import ClientError, WaiterError
 
 from ift_sagemaker.local import training_jobs
 from tests.unit.local.machine import BUCKET, ENDLESS, IMAGE, WORKING, LocalAWS, Settle, channel, refusal
@@ -142,13 +142,12 @@ def test_a_killed_program_is_told_as_probably_out_of_memory(either_aws: LocalAWS
     assert reason == "AlgorithmError: , exit code: 137 (killed, probably out of memory)"
 
 
-def test_an_input_that_is_not_there_fails_the_job_as_a_download(aws: LocalAWS) -> None:
-    aws.train("job", WORKING, channels=[channel("rows", f"s3://{BUCKET}/nowhere/")])
-    job = aws.ended("job")
-    assert job["TrainingJobStatus"] == "Failed"
-    assert job["FailureReason"] == (
-        f"ClientError: Data download failed:S3 key: s3://{BUCKET}/nowhere/ matched no files on s3"
-    )
+@pytest.mark.parametrize("uri", [f"s3://{BUCKET}/nowhere/", "s3://no-such-bucket/rows/"])
+def test_a_job_with_an_input_that_is_not_there_is_refused(uri: str, aws: LocalAWS) -> None:
+    with pytest.raises(ClientError, match="No S3 objects found under S3 URL") as refused:
+        aws.train("job", WORKING, channels=[channel("rows", uri)])
+    assert refused.value.response["Error"]["Code"] == "ValidationException"
+    assert list(aws.context.store.list("training-job")) == []
 
 
 def test_an_output_bucket_that_is_not_there_fails_the_job_and_stores_nothing(aws: LocalAWS) -> None:
