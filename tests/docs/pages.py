@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ift_sagemaker.catalog.weights import Weights, WeightsFile
 from ift_sagemaker.cli.tree import ift
+from ift_sagemaker.plan.deployments.vllm import Deployable, plan_deployment
+from ift_sagemaker.plan.plans import Place
+from ift_sagemaker.plan.program import Program
+from ift_sagemaker.plan.routes.container import (
+    EvaluationInputs,
+    Rows,
+    TrainingInputs,
+    TunedModel,
+    plan_evaluation,
+    plan_training,
+)
+from ift_sagemaker.plan.spec import Compute, FineTuneSpec
 from ift_sagemaker.wire.hyperparameters import (
     EVALUATION_HYPERPARAMETERS,
     TRAINING_HYPERPARAMETERS,
     Hyperparameter,
 )
 
+MODEL = "smollm2-135m-instruct"
+ROLE = "arn:aws:iam::123456789012:role/execution"
 DOCS = Path(__file__).parents[2] / "docs" / "reference"
 
 
@@ -51,7 +68,41 @@ def hyperparameters_page() -> str:
     )
 
 
-PAGES = {"cli.md": cli_page, "hyperparameters.md": hyperparameters_page}
+def requests_page() -> str:
+    """The requests of one run, hashes stood in for by repeated letters; each has passed shapes and rules."""
+    place = Place("us-east-1", "123456789012", "sagemaker-us-east-1-123456789012", ROLE)
+    weights = Weights("", Path(), (WeightsFile("model.safetensors", 269_060_552, "a" * 64),), "b" * 64)
+    sent = Program(b"", "c" * 64)
+    rows = Rows({"train.jsonl": b"{}\n"}, "d" * 64, 346)
+    training = plan_training(TrainingInputs(FineTuneSpec(model=MODEL), weights, sent, rows), place)
+    artifact = place.uri(f"ift/jobs/{training.name}/output/model.tar.gz")
+    tuned = TunedModel(
+        training.name, MODEL, artifact, place.uri("ift/weights/…/").replace("…", "b" * 64), Compute()
+    )
+    evaluation = plan_evaluation(EvaluationInputs(tuned, rows, sent, {}), place)
+    endpoint = plan_deployment(Deployable(training.name, MODEL, artifact, owner="0123456789abcdef"), place)
+    for plan in (training, evaluation, endpoint):
+        plan.check()
+    introduction = (
+        "# Requests\n\nGenerated. What one run of SmolLM2-135M-Instruct asks of AWS, each hash stood in for by "
+        "one letter repeated.\nEvery request here has passed botocore's shapes and `contract.rules`.\n"
+    )
+    parts = [
+        introduction,
+        _request("CreateTrainingJob, training", training.request),
+        _request("CreateTrainingJob, evaluation", evaluation.request),
+        _request("CreateModel", endpoint.create_model),
+        _request("CreateEndpointConfig", endpoint.create_endpoint_config),
+        _request("CreateEndpoint", endpoint.create_endpoint),
+    ]
+    return "\n".join(parts)
+
+
+def _request(title: str, request: Mapping[str, Any]) -> str:
+    return f"## {title}\n\n```json\n{json.dumps(request, indent=2)}\n```\n"
+
+
+PAGES = {"cli.md": cli_page, "hyperparameters.md": hyperparameters_page, "requests.md": requests_page}
 
 if __name__ == "__main__":
     DOCS.mkdir(parents=True, exist_ok=True)
