@@ -84,8 +84,8 @@ def requests_page() -> str:
     for plan in (training, evaluation, endpoint):
         plan.check()
     introduction = (
-        "# Requests\n\nGenerated. What one run of SmolLM2-135M-Instruct asks of AWS, each hash stood in for by "
-        "one letter repeated.\nEvery request here has passed botocore's shapes and `contract.rules`.\n"
+        "# Requests\n\nGenerated. What one run of SmolLM2-135M-Instruct asks of AWS, each hash stood in for "
+        "by one letter repeated.\nEvery request here has passed botocore's shapes and `contract.rules`.\n"
     )
     parts = [
         introduction,
