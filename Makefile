@@ -7,11 +7,14 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test check format clean
 .DEFAULT_GOAL := test
 
-# torch is named with its version: a plain `torch` would bring the CUDA build and gigabytes with it.
+# Which torch to install: a plain `torch` brings the newest CUDA build on most indexes. Where this version is one
+# too, name the CPU build: make demo TORCH="torch==2.13.0 --index-url ADDRESS"
+TORCH ?= torch==2.13.0
+
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet "torch==2.13.0"
+	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet --editable ".[local,dev]"
 	touch $(STAMP)
 

@@ -7,15 +7,18 @@
 # %%
 from __future__ import annotations
 
+import atexit
 import os
 import tempfile
 from pathlib import Path
 
 import ift_sagemaker as ift
+import ift_sagemaker.local
 
 HERE = Path(__file__).parent if "__file__" in globals() else Path("examples")
 root = tempfile.TemporaryDirectory(prefix="ift-demo-")
-os.environ.setdefault("IFT_LOCAL_ROOT", root.name)  # a fresh local AWS, unless one is named already
+if os.environ.setdefault("IFT_LOCAL_ROOT", root.name) == root.name:  # unless one is named already
+    atexit.register(ift.local.reset)  # however this ends, nothing goes on running
 SCORED = ("Classify sentiment", "Provide solution")
 MODEL = "smollm2-135m-instruct"
 
@@ -91,4 +94,3 @@ left = local.status()
 print({key: left[key] for key in ("processes", "ports", "endpoints", "models", "endpoint_configs")})
 assert not any(left[key] for key in ("processes", "ports", "endpoints", "models", "endpoint_configs")), left
 assert after - before >= 0.4, f"tuning raised exact match by {after - before:.2f} only"
-root.cleanup()

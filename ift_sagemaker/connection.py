@@ -31,9 +31,9 @@ def connect(
 ) -> Session:
     """A Session on AWS (`target="aws"`, the default) or on this machine (`target="local"`).
 
-    Each setting resolves as argument → IFT_TARGET, IFT_ROLE, IFT_BUCKET → configuration file → the notebook's
-    execution role (role alone). Makes no call to AWS. Raises ConfigError for an unknown target or a damaged
-    configuration file.
+    Each setting resolves as argument → environment (IFT_TARGET, IFT_ROLE, IFT_BUCKET; AWS_REGION and
+    AWS_DEFAULT_REGION on AWS) → configuration file → the notebook's execution role, the profile's region.
+    Makes no call to AWS. Raises ConfigError for an unknown target or a damaged configuration file.
     """
     found = os.environ if environment is None else environment
     settings = _read_config(_config_path(found))
@@ -47,9 +47,9 @@ def connect(
         )
     role = role or found.get("IFT_ROLE") or settings.get("role")
     bucket = bucket or found.get("IFT_BUCKET") or settings.get("bucket")
-    region = region or settings.get("region")
     if target == "local":
-        return _local(role, bucket, region)
+        return _local(role, bucket, region or settings.get("region"))
+    region = region or found.get("AWS_REGION") or found.get("AWS_DEFAULT_REGION") or settings.get("region")
     return _aws(role or _notebook_role(NOTEBOOK_METADATA), bucket, region, boto_session)
 
 
@@ -99,7 +99,7 @@ def _read_config(path: Path) -> dict[str, str]:
             field="config",
             allowed=", ".join(CONFIG_FIELDS),
         )
-    return {key: str(value) for key, value in values.items()}
+    return {key: str(value) for key, value in values.items() if value is not None}
 
 
 def _notebook_role(path: Path) -> str | None:

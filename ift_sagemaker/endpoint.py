@@ -24,11 +24,13 @@ from ift_sagemaker.errors import (
     ResourceNotFoundError,
     WaitTimeout,
 )
+from ift_sagemaker.plan.deployments.vllm import TAG_OWNER
 from ift_sagemaker.plan.plans import DeploymentPlan
 from ift_sagemaker.wire.rows import Message
 
 IN_SERVICE = "InService"
 IN_PROGRESS = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
+CONSISTENCY_IN_SECONDS = 60
 DELETE_PATIENCE_IN_SECONDS = 1800
 """AWS gives an endpoint half an hour and more to come up, and refuses to delete it until then."""
 FAILED = frozenset({"Failed", "OutOfService", "UpdateRollbackFailed"})
@@ -107,7 +109,9 @@ class Endpoint:
 
     def _failure(self, status: str) -> EndpointFailed:
         reason = str(self.description.get("FailureReason", ""))
-        tail = [line.message for line in self.logs()][-20:]
+        tail: list[str] = []
+        with suppress(AWSError):
+            tail = [line.message for line in self.logs()][-20:]
         return EndpointFailed(
             f"endpoint {self.name} ended {status}: {reason}\n" + "\n".join(tail),
             name=self.name,
@@ -158,23 +162,29 @@ class Endpoint:
     def delete(self) -> Deletion:
         """Takes away endpoint, configuration and model, in that order, and waits until the endpoint is gone.
 
-        What is already gone counts as success. What could not be deleted is named in `survivors`; the caller
-        decides. Raises nothing for it, so that one refusal does not keep the rest alive.
+        What is already gone counts as success. What could not be deleted is named in `survivors`, and so is
+        what an endpoint that survived still needs. Raises nothing for it.
         """
-        config, models = self._behind()
-        return self._delete(("endpoint", "endpoint-config", "model"), config, models)
+        return self._delete(("endpoint", "endpoint-config", "model"))
+
+    def delete_made(self) -> Deletion:
+        """Takes away what this handle made, and nothing else; see `delete`."""
+        return self._delete(self.made) if self.made else Deletion()
 
     def _behind(self) -> tuple[str, tuple[str, ...]]:
-        """Names of the configuration and models behind the endpoint; the derived ones where it is gone."""
+        """Names of configuration and models behind the endpoint; the derived ones where AWS tells none."""
         config, models = names.endpoint_config_name(self.name), (names.model_name(self.name),)
-        with suppress(ResourceNotFoundError):
+        with suppress(AWSError):
             config = str(self.refresh().description["EndpointConfigName"])
-        with suppress(ResourceNotFoundError):
-            variants = self.client.describe_endpoint_config(config)["ProductionVariants"]
-            models = tuple(variant["ModelName"] for variant in variants if "ModelName" in variant)
+        with suppress(AWSError):
+            found = self.patience.call(lambda: self.client.describe_endpoint_config(config))
+            models = tuple(
+                variant["ModelName"] for variant in found["ProductionVariants"] if "ModelName" in variant
+            )
         return config, models
 
-    def _delete(self, kinds: Sequence[str], config: str, models: Sequence[str]) -> Deletion:
+    def _delete(self, kinds: Sequence[str]) -> Deletion:
+        config, models = self._behind()
         steps: list[tuple[str, str, Callable[[], None]]] = []
         if "endpoint" in kinds:
             steps.append(("endpoint", self.name, self._delete_endpoint))
@@ -185,6 +195,9 @@ class Endpoint:
         deleted: list[str] = []
         survivors: list[tuple[str, str]] = []
         for kind, name, step in steps:
+            if any(survivor.startswith("endpoint ") for survivor, _ in survivors):
+                survivors.append((f"{kind} {name}", "kept, since the endpoint needs it"))
+                continue
             try:
                 self.patience.call(step)
                 deleted.append(f"{kind} {name}")
@@ -223,13 +236,16 @@ class Endpoint:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self.made:
-            return
-        config, models = self._behind()
-        left = self._delete(self.made, config, models).survivors
-        if left and error is None:
-            what = "; ".join(f"{name}: {reason}" for name, reason in left)
-            raise AttachError(f"not everything could be deleted and may be billed: {what}", name=self.name)
+        left = self.delete_made().survivors
+        if left and error is not None:
+            error.add_note(_still_billed(left))
+        elif left:
+            raise EndpointFailed(_still_billed(left), name=self.name, status="")
+
+
+def _still_billed(survivors: Sequence[tuple[str, str]]) -> str:
+    what = "; ".join(f"{name}: {reason}" for name, reason in survivors)
+    return f"not everything could be deleted, and what is left may be billed: {what}"
 
 
 def read_chat_completion(endpoint: str, body: bytes) -> Generation:
@@ -258,59 +274,64 @@ def deploy(client: AWSClient, plan: DeploymentPlan, patience: Patience) -> Endpo
     """The endpoint of a plan: made, or attached to where the same one exists.
 
     Raises AttachError where one of that name serves something else. What this call made is taken away again
-    when a later step fails; what it found is kept.
+    when a later step fails; what it found, or another process made at the same time, is kept.
     """
     endpoint = Endpoint(plan.endpoint_name, client, patience)
-    made: list[str] = []
+    steps: tuple[tuple[str, _Create, Mapping[str, Any], _Same], ...] = (
+        ("model", client.create_model, plan.create_model, _same_model),
+        ("endpoint-config", client.create_endpoint_config, plan.create_endpoint_config, _same_config),
+        ("endpoint", client.create_endpoint, plan.create_endpoint, _same_endpoint),
+    )
     try:
-        for kind, create, request, same in (
-            ("model", client.create_model, plan.create_model, _same_model),
-            ("endpoint-config", client.create_endpoint_config, plan.create_endpoint_config, _same_config),
-            ("endpoint", client.create_endpoint, plan.create_endpoint, _same_endpoint),
-        ):
-            if same(client, plan) is None:
-                made.append(kind)
-                patience.call(partial(_create_or_adopt, client, plan, create, request, same))
-    except BaseException:
-        endpoint._delete(  # noqa: SLF001 - the one place that builds what the handle takes down
-            made, plan.create_endpoint_config["EndpointConfigName"], (plan.create_model["ModelName"],)
-        )
+        for kind, create, request, same in steps:
+            there = patience.call(partial(same, client, plan))
+            if there is None and _create(client, plan, patience, partial(create, request), same):
+                endpoint.made = (kind, *endpoint.made)
+    except BaseException as error:
+        left = endpoint.delete_made().survivors
+        if left:
+            error.add_note(_still_billed(left))
         raise
-    endpoint.made = tuple(reversed(made))
     return endpoint
 
 
+_Create = Callable[[Mapping[str, Any]], str]
 _Same = Callable[[AWSClient, DeploymentPlan], str | None]
 
 
-def _create_or_adopt(
-    client: AWSClient,
-    plan: DeploymentPlan,
-    create: Callable[[Mapping[str, Any]], str],
-    request: Mapping[str, Any],
-    same: _Same,
-) -> None:
-    """Creates; where an earlier try was accepted but its answer lost, takes that as done."""
-    try:
-        create(request)
-    except ResourceInUseError:
-        if same(client, plan) is None:
-            raise
+def _create(
+    client: AWSClient, plan: DeploymentPlan, patience: Patience, create: Callable[[], str], same: _Same
+) -> bool:
+    """Whether what is there now is this plan's own making.
+
+    Where the name was taken meanwhile, the owner's tag tells an earlier try of our own, whose answer was
+    lost, from another process. AWS advises to try again where a part made just before is not seen yet:
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpoint.html
+    """
+    deadline = patience.clock() + CONSISTENCY_IN_SECONDS
+    while True:
+        try:
+            patience.call(create)
+        except ResourceInUseError:
+            arn = patience.call(partial(same, client, plan))
+            if arn is None:
+                raise
+            return client.tags(arn).get(TAG_OWNER) == plan.owner
+        except ResourceNotFoundError:
+            if patience.clock() >= deadline:
+                raise
+            patience.pause()
+        else:
+            return True
 
 
 def _same_model(client: AWSClient, plan: DeploymentPlan) -> str | None:
-    name = plan.create_model["ModelName"]
     try:
-        there = client.describe_model(name)
+        there = client.describe_model(plan.create_model["ModelName"])
     except ResourceNotFoundError:
         return None
-    return _compared(
-        f"model {name}",
-        {key: there.get(key) for key in ("ExecutionRoleArn", "EnableNetworkIsolation")}
-        | {key: there["PrimaryContainer"].get(key) for key in plan.create_model["PrimaryContainer"]},
-        {key: plan.create_model[key] for key in ("ExecutionRoleArn", "EnableNetworkIsolation")}
-        | dict(plan.create_model["PrimaryContainer"]),
-    )
+    asked = {key: value for key, value in plan.create_model.items() if key not in {"ModelName", "Tags"}}
+    return _compared(f"model {plan.create_model['ModelName']}", there, asked, "ModelArn")
 
 
 def _same_config(client: AWSClient, plan: DeploymentPlan) -> str | None:
@@ -319,9 +340,8 @@ def _same_config(client: AWSClient, plan: DeploymentPlan) -> str | None:
         there = client.describe_endpoint_config(name)
     except ResourceNotFoundError:
         return None
-    asked = plan.create_endpoint_config["ProductionVariants"][0]
-    found = there["ProductionVariants"][0]
-    return _compared(f"endpoint configuration {name}", {key: found.get(key) for key in asked}, asked)
+    asked = {"ProductionVariants": plan.create_endpoint_config["ProductionVariants"]}
+    return _compared(f"endpoint configuration {name}", there, asked, "EndpointConfigArn")
 
 
 def _same_endpoint(client: AWSClient, plan: DeploymentPlan) -> str | None:
@@ -329,21 +349,30 @@ def _same_endpoint(client: AWSClient, plan: DeploymentPlan) -> str | None:
         there = client.describe_endpoint(plan.endpoint_name)
     except ResourceNotFoundError:
         return None
-    asked = plan.create_endpoint["EndpointConfigName"]
-    return _compared(
-        f"endpoint {plan.endpoint_name}",
-        {"EndpointConfigName": there["EndpointConfigName"]},
-        {"EndpointConfigName": asked},
-    )
+    asked = {"EndpointConfigName": plan.create_endpoint["EndpointConfigName"]}
+    return _compared(f"endpoint {plan.endpoint_name}", there, asked, "EndpointArn")
 
 
-def _compared(what: str, found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-    differences = [(key, found.get(key), asked[key]) for key in asked if found.get(key) != asked[key]]
+def _compared(what: str, found: Mapping[str, Any], asked: Mapping[str, Any], arn: str) -> str:
+    """ARN of what was found. Raises AttachError where it lacks something that is asked."""
+    differences = list(_differences("", found, asked))
     if differences:
-        listing = "; ".join(f"{key} is {there!r}, asked {want!r}" for key, there, want in differences)
+        listing = "; ".join(f"{path} is {there!r}, asked {want!r}" for path, there, want in differences)
         raise AttachError(
             f"{what} exists and is another one: {listing}. Delete it, or deploy under another endpoint_name.",
             name=what.rpartition(" ")[2],
             differences=differences,
         )
-    return what
+    return str(found[arn])
+
+
+def _differences(path: str, found: Any, asked: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Every place where something asked for is not so; what AWS adds of its own is no difference."""
+    if isinstance(asked, Mapping) and isinstance(found, Mapping):
+        for key, value in asked.items():
+            yield from _differences(f"{path}.{key}".lstrip("."), found.get(key), value)
+    elif isinstance(asked, list) and isinstance(found, list) and len(asked) == len(found):
+        for index, (there, want) in enumerate(zip(found, asked, strict=True)):
+            yield from _differences(f"{path}[{index}]", there, want)
+    elif (found or None) != (asked or None):
+        yield path, found, asked

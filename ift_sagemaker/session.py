@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,8 +20,11 @@ from ift_sagemaker.endpoint import Endpoint
 from ift_sagemaker.errors import (
     AttachError,
     ConfigError,
+    JobError,
     ResourceInUseError,
     ResourceNotFoundError,
+    TrainingJobFailed,
+    TrainingJobStopped,
     WeightsError,
 )
 from ift_sagemaker.evaluation import Evaluation
@@ -51,11 +55,12 @@ SECURITY_FIELDS = (
 
 @dataclass(frozen=True)
 class UploadProgress:
-    """One object on its way: `sent` of `size` bytes, all of them at once where it was there already."""
+    """One object on its way: `sent` of `size` bytes; `present` where it was there already."""
 
     key: str
     size: int
     sent: int
+    present: bool = False
 
 
 @dataclass
@@ -110,16 +115,16 @@ class Session:
         """The job of a fine-tuning run: started and billed, or attached to where the same run exists.
 
         Fetches the base weights first where this machine lacks them. Raises as `plan` does; AttachError where
-        the same run exists under another role, key, network or isolation, or where it failed or was stopped
-        and `retry` is False.
+        the same run exists under another role, key, network or isolation; TrainingJobFailed or
+        TrainingJobStopped where it ended so and `retry` is False.
         """
         find(model_id)
         spec = _spec(model_id, hyperparameters, compute, tags)
         rows = _dataset(data)
         held_out = None if validation is None else _dataset(validation)
+        place = self._place()
         weights = self.weights.find(model_id) or self.weights.pull(model_id, self.on_fetch)
         inputs = self._inputs(spec, rows, held_out, weights)
-        place = self._place()
         return self._execute(lambda attempt: plan_training(inputs, place, attempt), retry=retry)
 
     def evaluate(
@@ -128,18 +133,19 @@ class Session:
         data: Data,
         *,
         max_new_tokens: int = 128,
+        allow_unfinished: bool = False,
         retry: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Evaluation:
         """Base against tuned over held-out rows: greedy answers and the loss of the references.
 
         Runs as a training job of its own on the job's instance type (billed); the same call again reads the
-        result that is there. Raises JobError where the job left no model, TrainingJobFailed where the
-        evaluation failed.
+        result that is there. Raises JobError where the job is not Completed (one that was stopped and left a
+        model is taken with `allow_unfinished`), TrainingJobFailed where the evaluation failed.
         """
         rows = _rows(_dataset(data))
         handle = self.training_job(job) if isinstance(job, str) else job
-        handle.refresh()
+        handle.require_model(allow_unfinished=allow_unfinished)
         inputs = EvaluationInputs(handle.as_tuned(), rows, program(), {"max_new_tokens": max_new_tokens})
         place = self._place(role=handle.description["RoleArn"])
         run = self._execute(lambda attempt: plan_evaluation(inputs, place, attempt), retry=retry)
@@ -152,17 +158,19 @@ class Session:
         """Handle of an existing job; raises ResourceNotFoundError for an unknown name."""
         return TrainingJob(name, self.client, self.patience, attached=True).refresh()
 
-    def training_jobs(self, name_contains: str = names.PREFIX) -> Iterator[dict[str, Any]]:
+    def training_jobs(self, prefix: str = names.PREFIX) -> Iterator[dict[str, Any]]:
         """Summaries of the jobs this library made, newest first, as ListTrainingJobs gives them."""
-        return self.client.list_training_jobs(name_contains)
+        found = self.client.list_training_jobs(prefix)
+        return (job for job in found if job["TrainingJobName"].startswith(prefix))
 
     def endpoint(self, name: str) -> Endpoint:
         """Handle of an existing endpoint; raises ResourceNotFoundError for an unknown name."""
         return Endpoint(name, self.client, self.patience).refresh()
 
-    def endpoints(self, name_contains: str = names.PREFIX) -> Iterator[dict[str, Any]]:
+    def endpoints(self, prefix: str = names.PREFIX) -> Iterator[dict[str, Any]]:
         """Summaries of the endpoints this library made, as ListEndpoints gives them."""
-        return self.client.list_endpoints(name_contains)
+        found = self.client.list_endpoints(prefix)
+        return (endpoint for endpoint in found if endpoint["EndpointName"].startswith(prefix))
 
     # -- executing
 
@@ -178,7 +186,9 @@ class Session:
         try:
             self.patience.call(lambda: self.client.create_training_job(plan.request))
         except ResourceInUseError:
-            return self._attached(plan, self.client.describe_training_job(plan.name))
+            return self._attached(
+                plan, self.patience.call(partial(self.client.describe_training_job, plan.name))
+            )
         return TrainingJob(plan.name, self.client, self.patience)
 
     def _next_attempt(self, plan_of: Callable[[int], JobPlan]) -> tuple[JobPlan, dict[str, Any] | None]:
@@ -222,14 +232,14 @@ class Session:
         for upload in plan.uploads:
             there = self.patience.call(partial(objects.size, bucket, upload.key, upload.sha256))
             if there == upload.size:
-                self._report(upload, upload.size)
+                self._report(upload, upload.size, present=True)
             else:
                 counter = _Counter(upload, self._report)
                 objects.put(bucket, upload.key, upload.source, upload.sha256, counter)
 
-    def _report(self, upload: Upload, sent: int) -> None:
+    def _report(self, upload: Upload, sent: int, *, present: bool = False) -> None:
         if self.on_upload:
-            self.on_upload(UploadProgress(upload.key, upload.size, sent))
+            self.on_upload(UploadProgress(upload.key, upload.size, sent, present))
 
     # -- inputs
 
@@ -273,10 +283,13 @@ class _Counter:
 
     def __init__(self, upload: Upload, report: Callable[[Upload, int], None]) -> None:
         self._upload, self._report, self._sent = upload, report, 0
+        self._lock = threading.Lock()
 
     def __call__(self, count: int) -> None:
-        self._sent += count
-        self._report(self._upload, self._sent)
+        """Parts are sent by several threads at once."""
+        with self._lock:
+            self._sent += count
+            self._report(self._upload, self._sent)
 
 
 def _spec(
@@ -311,13 +324,16 @@ def _at(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     return value or None
 
 
-def _must_retry(earlier: Mapping[str, Any]) -> AttachError:
-    name, status = earlier["TrainingJobName"], earlier["TrainingJobStatus"]
-    reason = earlier.get("FailureReason", "")
-    return AttachError(
+def _must_retry(earlier: Mapping[str, Any]) -> JobError:
+    name, status = str(earlier["TrainingJobName"]), str(earlier["TrainingJobStatus"])
+    reason = str(earlier.get("FailureReason", ""))
+    kind = TrainingJobFailed if status == FAILED else TrainingJobStopped
+    return kind(
         f"this run exists as {name}, which ended {status}{': ' + reason if reason else ''}. "
         "Start it again with retry=True (--retry).",
         name=name,
+        status=status,
+        failure_reason=reason,
     )
 
 

@@ -13,33 +13,37 @@ from typing import TYPE_CHECKING, Any, Self
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.logs import LogLine, LogTail
 from ift_sagemaker.aws.retry import Patience
-from ift_sagemaker.aws.transfer import disk_error
+from ift_sagemaker.aws.transfer import raise_disk_error
 from ift_sagemaker.endpoint import Endpoint, deploy
 from ift_sagemaker.errors import (
+    AWSError,
     ConfigError,
     JobError,
     StorageError,
     TrainingJobFailed,
     TrainingJobStopped,
+    UnsupportedError,
     WaitTimeout,
 )
 from ift_sagemaker.plan.deployments.vllm import DEFAULT_INSTANCE_TYPE, Deployable, plan_deployment
 from ift_sagemaker.plan.plans import DeploymentPlan, Place
-from ift_sagemaker.plan.routes.container import MODEL_ID_VARIABLE, TunedModel
+from ift_sagemaker.plan.routes.container import TunedModel
 from ift_sagemaker.plan.spec import Compute, parse
 from ift_sagemaker.report.progress import watching_where_seen
 from ift_sagemaker.wire.archive import unpack
 from ift_sagemaker.wire.metrics import parse_metrics
-from ift_sagemaker.wire.paths import CHANNEL_MODEL
+from ift_sagemaker.wire.paths import CHANNEL_MODEL, MODEL_ID_VARIABLE
 
 if TYPE_CHECKING:
     import pandas as pd
 
+IN_PROGRESS = "InProgress"
 COMPLETED = "Completed"
 FAILED = "Failed"
 STOPPED = "Stopped"
 ENDED = frozenset({COMPLETED, FAILED, STOPPED})
 LOG_TAIL_LINES = 20
+LATE_LOOKS = 5
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,24 @@ class Progress:
     status: str
     secondary_status: str
     lines: tuple[LogLine, ...]
+
+
+@dataclass
+class _BearableLog:
+    """A log whose loss is told once, as a line of its own, and does not end the watching of the job."""
+
+    tail: LogTail
+    patience: Patience
+    lost: bool = False
+
+    def new_lines(self) -> tuple[LogLine, ...]:
+        if self.lost:
+            return ()
+        try:
+            return tuple(self.patience.call(self.tail.poll))
+        except AWSError as error:
+            self.lost = True
+            return (LogLine("", 0, f"(the job's log cannot be read: {error})"),)
 
 
 @dataclass
@@ -105,17 +127,19 @@ class TrainingJob:
 
     def watch(self) -> Iterator[Progress]:
         """One Progress a look, until the job has ended; the last one holds the rest of the log."""
-        tail = self.client.training_log(self.name)
+        log = _BearableLog(self.client.training_log(self.name), self.patience)
+        late = 0
         while True:
             status = self.refresh().status
-            lines = tuple(self._new_lines(tail))
-            yield Progress(status, str(self.description.get("SecondaryStatus", "")), lines)
-            if status in ENDED:
-                return
+            lines = log.new_lines()
+            if status in ENDED and lines and late < LATE_LOOKS:
+                late += 1  # CloudWatch lags behind the job: it is over once a look finds nothing new
+                yield Progress(IN_PROGRESS, str(self.description.get("SecondaryStatus", "")), lines)
+            else:
+                yield Progress(status, str(self.description.get("SecondaryStatus", "")), lines)
+                if status in ENDED:
+                    return
             self.patience.pause()
-
-    def _new_lines(self, tail: LogTail) -> list[LogLine]:
-        return self.patience.call(tail.poll)
 
     def wait(
         self, timeout: float | None = None, on_progress: Callable[[Progress], None] | None = None
@@ -174,7 +198,7 @@ class TrainingJob:
             for progress in self.watch():
                 yield from progress.lines
             return
-        yield from self._new_lines(self.client.training_log(self.name))
+        yield from self.patience.call(self.client.training_log(self.name).poll)
 
     def metrics(self) -> pd.DataFrame:
         """One row a metric line of the log: timestamp (UTC), step, epoch, train_loss, learning_rate …"""
@@ -218,7 +242,8 @@ class TrainingJob:
                     folder.rmdir()
                 shutil.move(unpacked, folder)
         except OSError as error:
-            raise disk_error(error, folder) from error
+            raise_disk_error(error, folder)
+            raise
         return folder
 
     # -- serving
@@ -236,18 +261,8 @@ class TrainingJob:
         Raises JobError for a job that is not Completed, unless it was stopped, left a model and
         `allow_unfinished` is True.
         """
-        status = self.refresh().status
-        if status != COMPLETED and not (status == STOPPED and allow_unfinished):
-            hint = (
-                "; pass allow_unfinished=True (--allow-unfinished) to serve what it left"
-                if status == STOPPED
-                else ""
-            )
-            raise JobError(
-                f"training job {self.name} is {status}, so there is no finished model to deploy{hint}",
-                name=self.name,
-                status=status,
-            )
+        self.require_model(allow_unfinished=allow_unfinished)
+        self._refuse_what_vllm_cannot_serve()
         place = self._place()
         plan = plan_deployment(
             Deployable(
@@ -258,11 +273,42 @@ class TrainingJob:
                 endpoint_name=endpoint_name,
                 instance_type=instance_type,
                 network_isolation=bool(self._described().get("EnableNetworkIsolation", True)),
+                vpc=self._described().get("VpcConfig"),
             ),
             place,
         )
         plan.check()
         return plan
+
+    def require_model(self, *, allow_unfinished: bool = False) -> None:
+        """Raises JobError for a job that is not Completed, unless it was stopped and that is allowed."""
+        status = self.refresh().status
+        if status == COMPLETED or (status == STOPPED and allow_unfinished):
+            return
+        hint = "; allow_unfinished=True (--allow-unfinished) takes what it left" if status == STOPPED else ""
+        raise JobError(
+            f"training job {self.name} is {status}, so there is no finished model{hint}",
+            name=self.name,
+            status=status,
+        )
+
+    def _refuse_what_vllm_cannot_serve(self) -> None:
+        """Before anything bills: an evaluation leaves no model, and an adapter alone lacks its base."""
+        description = self._described()
+        values = description.get("HyperParameters", {})
+        if description.get("AlgorithmSpecification", {}).get("ContainerArguments") == ["evaluate"]:
+            raise ConfigError(
+                f"{self.name} is an evaluation and has no model to deploy",
+                field="job",
+                value=self.name,
+                allowed="a training job",
+            )
+        if values.get("peft_type") == "lora" and values.get("merge_weights") == "False":
+            raise UnsupportedError(
+                f"training job {self.name} saved an adapter without its base (merge_weights=False), and "
+                "deploying adapters is not offered yet; train with merge_weights=True",
+                feature="deploying an adapter",
+            )
 
     def deploy(
         self,

@@ -49,6 +49,7 @@ def _tiers_of(node_id: str, keywords: dict[str, int]) -> list[str]:
     return tiers + [marker for marker in MARKED if f"marked:{marker}" in keywords]
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """One line a tier: how many of its tests ran, and which tiers did not."""
     ran: Counter[str] = Counter()

@@ -21,6 +21,8 @@ from ift_sagemaker.errors import (
 )
 
 TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+INVOKE_TIMEOUT_IN_SECONDS = 75
+"""SageMaker itself gives a container 60 seconds to answer."""
 ENDPOINT_LOG_GROUP = "/aws/sagemaker/Endpoints"
 
 
@@ -60,14 +62,11 @@ class AWSClient:
     def _client(self, service: str) -> Any:
         with self._lock:
             if service not in self._clients:
-                if self._session.get_credentials() is None:
-                    raise CredentialsError(NO_CREDENTIALS)
-                config = Config(
-                    retries={"mode": "standard", "total_max_attempts": 5}, user_agent_extra="ift-sagemaker"
-                )
                 with translated(f"a client for {service}"):
+                    if self._session.get_credentials() is None:
+                        raise CredentialsError(NO_CREDENTIALS)
                     self._clients[service] = self._session.client(
-                        service, region_name=self.region, config=config
+                        service, region_name=self.region, config=_config(service)
                     )
             return self._clients[service]
 
@@ -222,6 +221,17 @@ class AWSClient:
         with translated(method):
             for page in self._client("sagemaker").get_paginator(method).paginate(**request):
                 yield from page[key]
+
+
+def _config(service: str) -> Config:
+    """The retry mode pinned; an invocation is never asked twice, since each asking makes the model answer."""
+    if service == "sagemaker-runtime":
+        return Config(
+            retries={"mode": "standard", "total_max_attempts": 1},
+            read_timeout=INVOKE_TIMEOUT_IN_SECONDS,
+            user_agent_extra="ift-sagemaker",
+        )
+    return Config(retries={"mode": "standard", "total_max_attempts": 5}, user_agent_extra="ift-sagemaker")
 
 
 def _snake_case(operation: str) -> str:

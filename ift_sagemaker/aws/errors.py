@@ -23,6 +23,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from boto3.exceptions import Boto3Error, RetriesExceededError
 from botocore import exceptions as botocore_errors
 
 from ift_sagemaker.errors import (
@@ -62,6 +63,7 @@ _NEXT = {
 }
 
 _UNREACHABLE = (
+    RetriesExceededError,
     botocore_errors.HTTPClientError,
     botocore_errors.ConnectionError,
     botocore_errors.IncompleteReadError,
@@ -125,5 +127,5 @@ def translated(operation: str) -> Iterator[None]:
         raise ServiceUnavailableError(
             f"{operation}: AWS cannot be reached: {error}", operation=operation
         ) from error
-    except botocore_errors.BotoCoreError as error:
+    except (botocore_errors.BotoCoreError, Boto3Error) as error:
         raise RequestRejectedError(f"{operation}: {error}", operation=operation) from error

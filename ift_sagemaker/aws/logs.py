@@ -25,7 +25,7 @@ class LogTail:
 
     Each `poll` gives the lines since the one before.
 
-    Tokens advance only when a page was read whole, so a poll that fails loses and repeats nothing.
+    Tokens advance only when a whole poll has succeeded, so one that fails loses and repeats nothing.
     """
 
     client: Callable[[], Any]
@@ -35,8 +35,10 @@ class LogTail:
 
     def poll(self) -> list[LogLine]:
         lines: list[LogLine] = []
+        tokens = dict(self.tokens)
         for stream in self._streams():
-            lines += self._read(stream)
+            lines += self._read(stream, tokens)
+        self.tokens = tokens
         return sorted(lines, key=lambda line: line.timestamp)
 
     def _streams(self) -> list[str]:
@@ -52,18 +54,18 @@ class LogTail:
             return []
         return names
 
-    def _read(self, stream: str) -> list[LogLine]:
+    def _read(self, stream: str, tokens: dict[str, str]) -> list[LogLine]:
         lines: list[LogLine] = []
         while True:
             request = {"logGroupName": self.group, "logStreamName": stream, "startFromHead": True}
-            if stream in self.tokens:
-                request["nextToken"] = self.tokens[stream]
+            if stream in tokens:
+                request["nextToken"] = tokens[stream]
             with translated("GetLogEvents"):
                 page = self.client().get_log_events(**request)
             lines += [
                 LogLine(stream, event["timestamp"], event["message"]) for event in page.get("events", [])
             ]
             token = page["nextForwardToken"]
-            if token == self.tokens.get(stream):
+            if token == tokens.get(stream):
                 return lines
-            self.tokens[stream] = token
+            tokens[stream] = token

@@ -7,13 +7,13 @@ import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from ift_sagemaker.aws.errors import translated
-from ift_sagemaker.errors import ConfigError, ResourceNotFoundError, StorageError
+from ift_sagemaker.errors import ConfigError, ResourceInUseError, ResourceNotFoundError, StorageError
 
 CHECKSUM_METADATA = "ift-sha256"
 Progress = Callable[[int], None]
@@ -50,11 +50,10 @@ class Objects:
     ) -> None:
         """Sends one object; large files in parallel parts, each with its checksum."""
         extra = {"Metadata": {CHECKSUM_METADATA: sha256}, "ExpectedBucketOwner": self._owner}
-        with translated("PutObject"):
-            if isinstance(source, bytes):
-                self._s3().upload_fileobj(io.BytesIO(source), bucket, key, ExtraArgs=extra, Callback=progress)
-            else:
-                self._s3().upload_file(str(source), bucket, key, ExtraArgs=extra, Callback=progress)
+        opened = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+        with opened as stream, translated("PutObject"):
+            # not upload_file, which hides AWS's answer behind an error of its own
+            self._s3().upload_fileobj(stream, bucket, key, ExtraArgs=extra, Callback=progress)
 
     def get(self, uri: str, target: Path, progress: Progress | None = None) -> None:
         """Writes the object to `target`, which appears only when it is whole."""
@@ -73,7 +72,8 @@ class Objects:
             where = (
                 {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
             )
-            with translated("CreateBucket"):
+            # two first runs at once: the other one made it
+            with suppress(ResourceInUseError), translated("CreateBucket"):
                 self._s3().create_bucket(Bucket=bucket, **where)
 
 
@@ -89,16 +89,16 @@ def renamed_when_whole(target: Path) -> Iterator[Path]:
         partial.replace(target)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise disk_error(error, target) from error
+        raise_disk_error(error, target)
+        raise
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
 
 
-def disk_error(error: OSError, path: Path) -> OSError:
-    """A StorageError where the disk is the cause, else the error itself."""
+def raise_disk_error(error: OSError, path: Path) -> None:
+    """Raises StorageError where the disk is the cause of the error."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
-        return StorageError(
+        raise StorageError(
             f"cannot write {path}: {error.strerror}; nothing was left under its name", path=str(path)
-        )
-    return error
+        ) from error

@@ -15,7 +15,7 @@ def check(rows: str, fields: tuple[str, ...], as_json: bool) -> None:  # noqa: F
     """Every finding in a file of rows, and its figures. Exit 3 where rows cannot be used."""
     from ift_sagemaker.data import InstructionDataset
 
-    report = InstructionDataset.read(rows, fields=parse_settings(fields) or None).check()
+    report = InstructionDataset.read(rows, fields=parse_settings(fields, "--field") or None).check()
     if as_json:
         print_json(report.to_dict())
         return

@@ -17,6 +17,7 @@ from ift_sagemaker.cli.options import as_json, parse_settings, print_json, sessi
 )
 @click.option("--max-new-tokens", type=click.IntRange(1, 32768), default=128, show_default=True)
 @click.option("--field", "fields", multiple=True, metavar="NAME=COLUMN", help="As for `ift train`.")
+@click.option("--allow-unfinished", is_flag=True, help="Judge what a stopped job left.")
 @click.option("--retry", is_flag=True, help="Start again an evaluation that failed or was stopped.")
 @target_options
 @as_json
@@ -26,6 +27,7 @@ def evaluate(
     requirements: tuple[str, ...],
     max_new_tokens: int,
     fields: tuple[str, ...],
+    allow_unfinished: bool,  # noqa: FBT001
     retry: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     **options: Any,
@@ -36,10 +38,18 @@ def evaluate(
     from ift_sagemaker.report.progress import watching
 
     gates = [Requirement.parse(text) for text in requirements]
-    held_out = InstructionDataset.read(rows, fields=parse_settings(fields) or None)
+    held_out = InstructionDataset.read(rows, fields=parse_settings(fields, "--field") or None)
+    instructions = {str(row.get("instruction")) for row in held_out}
+    for gate in gates:
+        gate.require_instruction(instructions)
     with watching(f"evaluation of {job}") as on_progress:
         result = session_of(options).evaluate(
-            job, held_out, max_new_tokens=max_new_tokens, retry=retry, on_progress=on_progress
+            job,
+            held_out,
+            max_new_tokens=max_new_tokens,
+            allow_unfinished=allow_unfinished,
+            retry=retry,
+            on_progress=on_progress,
         )
     if as_json:
         print_json(result.to_dict())

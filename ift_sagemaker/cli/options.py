@@ -25,7 +25,7 @@ wait_timeout = click.option(
 def target_options(command: F) -> F:
     """Adds --target, --role, --bucket and --region, which `session_of` reads."""
     for option in (
-        click.option("--region", help="AWS region; default: AWS_REGION or the configuration file."),
+        click.option("--region", help="AWS region; default: AWS_REGION, else the configuration file."),
         click.option("--bucket", help="Bucket for data and models; default: sagemaker-REGION-ACCOUNT."),
         click.option("--role", help="Execution role; default: IFT_ROLE or the configuration file."),
         click.option(
@@ -44,17 +44,17 @@ def session_of(options: Mapping[str, Any]) -> Session:
     return connect(**{name: options[name] for name in ("target", "role", "bucket", "region")})
 
 
-def parse_settings(pairs: tuple[str, ...]) -> dict[str, str]:
+def parse_settings(pairs: tuple[str, ...], option: str = "--set") -> dict[str, str]:
     """`NAME=VALUE` pairs as a dict; raises ConfigError for a text without `=` or a name given twice."""
     values: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise ConfigError(
-                f"--set {pair!r}: write NAME=VALUE", field="--set", value=pair, allowed="NAME=VALUE"
+                f"{option} {pair!r}: write NAME=VALUE", field=option, value=pair, allowed="NAME=VALUE"
             )
         if name in values:
-            raise ConfigError(f"--set {name} is given twice", field=name, value=value)
+            raise ConfigError(f"{option} {name} is given twice", field=name, value=value)
         values[name] = value
     return values
 

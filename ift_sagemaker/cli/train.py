@@ -82,7 +82,9 @@ def train(wait: bool, timeout: float | None, retry: bool, **options: Any) -> Non
 def _rows(options: dict[str, Any]) -> Any:
     from ift_sagemaker.data import InstructionDataset
 
-    return InstructionDataset.read(options["rows"], fields=parse_settings(options["fields"]) or None)
+    return InstructionDataset.read(
+        options["rows"], fields=parse_settings(options["fields"], "--field") or None
+    )
 
 
 def _run(options: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +98,7 @@ def _run(options: dict[str, Any]) -> dict[str, Any]:
     }
     compute = parse(Compute, {name: value for name, value in asked.items() if value is not None})
     validation = options["validation"] and InstructionDataset.read(
-        options["validation"], fields=parse_settings(options["fields"]) or None
+        options["validation"], fields=parse_settings(options["fields"], "--field") or None
     )
     return {
         "hyperparameters": parse_settings(options["settings"]),

@@ -47,7 +47,9 @@ class RootGroup(LazyGroup):
             click.echo(f"error: {error}", err=True)
             ctx.exit(exit_code(error))
         except KeyboardInterrupt:
-            click.echo("interrupted; what was started on AWS goes on (see `ift jobs list`)", err=True)
+            click.echo(
+                "interrupted; what was started goes on: see `ift jobs list`, `ift endpoints list`", err=True
+            )
             ctx.exit(INTERRUPTED)
 
 

@@ -37,10 +37,8 @@ from ift_sagemaker.container.trainer import (
 )
 from ift_sagemaker.wire.artifact import FORM_ADAPTER, FORM_MERGED, ModelCard
 from ift_sagemaker.wire.hyperparameters import to_wire
-from ift_sagemaker.wire.paths import CHANNEL_MODEL, MLPaths
+from ift_sagemaker.wire.paths import CHANNEL_MODEL, MODEL_ID_VARIABLE, MLPaths
 from ift_sagemaker.wire.template import PromptTemplate
-
-MODEL_ID_VARIABLE = "IFT_MODEL_ID"
 
 
 def run(paths: MLPaths, stop: StopRequest, environment: Mapping[str, str] = os.environ) -> None:

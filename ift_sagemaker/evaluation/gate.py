@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from ift_sagemaker.errors import ConfigError, GateError
@@ -52,6 +52,17 @@ class Requirement:
         instruction = match["instruction"]
         return cls(metric, match["operator"], _limit(match["limit"], metric, text), instruction)
 
+    def require_instruction(self, instructions: Collection[str]) -> None:
+        """Raises ConfigError where it is about an instruction that is not among these."""
+        if self.instruction is not None and self.instruction not in instructions:
+            known = ", ".join(repr(name) for name in instructions) or "none"
+            raise ConfigError(
+                f"{self}: no row has that instruction; there are {known}",
+                field="require",
+                value=str(self),
+                allowed=known,
+            )
+
     def missed_by(self, evaluation: Evaluation) -> str | None:
         """What is missed, with the figure; None where the requirement is met.
 
@@ -59,14 +70,7 @@ class Requirement:
         """
         scores = evaluation.tuned
         if self.instruction is not None:
-            if self.instruction not in scores.by_instruction:
-                known = ", ".join(repr(name) for name in scores.by_instruction) or "none"
-                raise ConfigError(
-                    f"{self}: no row has that instruction; there are {known}",
-                    field="require",
-                    value=str(self),
-                    allowed=known,
-                )
+            self.require_instruction(scores.by_instruction)
             scores = scores.by_instruction[self.instruction]
         figure: float | None = getattr(scores, self.metric)
         if figure is None:

@@ -133,6 +133,8 @@ class DeploymentPlan:
     create_endpoint_config: Mapping[str, Any]
     create_endpoint: Mapping[str, Any]
     usd_per_hour: float | None
+    owner: str
+    """Token of who deploys; what was made carries it as a tag."""
 
     def check(self) -> None:
         refuse_violations("CreateModel", self.create_model)

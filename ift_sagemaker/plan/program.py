@@ -13,11 +13,12 @@ from importlib.resources.abc import Traversable
 _MAIN = "import sys\nfrom ift_sagemaker.container import main\nsys.exit(main())\n"
 _PACKED = ("__init__.py", "errors.py", "wire", "container")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+_UNIX = 3
 
 
 @dataclass(frozen=True)
 class Program:
-    """`content` is `ift_program.pyz`; equal sources give equal bytes."""
+    """`content` is `ift_program.pyz`: nothing compressed, so equal sources give equal bytes anywhere."""
 
     content: bytes
     sha256: str
@@ -36,6 +37,11 @@ def _sources(folder: Traversable, prefix: str) -> dict[str, bytes]:
 @cache
 def program() -> Program:
     """The program of the installed package."""
+    return build()
+
+
+def build() -> Program:
+    """The program packed anew."""
     package = files("ift_sagemaker")
     sources = {"__main__.py": _MAIN.encode()}
     for name in _PACKED:
@@ -50,10 +56,10 @@ def program() -> Program:
 
 def _zip(sources: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(sources):
             info = zipfile.ZipInfo(name, _EPOCH)
             info.external_attr = 0o644 << 16
-            info.compress_type = zipfile.ZIP_DEFLATED
+            info.create_system = _UNIX
             archive.writestr(info, sources[name])
     return buffer.getvalue()

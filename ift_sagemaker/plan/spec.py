@@ -1,10 +1,10 @@
-"""What a user asks for: one frozen object, whether it came from Python, a file or command-line flags."""
+"""What a user asks for: one frozen object, whether it came from Python or from command-line flags."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ift_sagemaker.errors import ConfigError
 
@@ -31,9 +31,15 @@ class Compute(BaseModel):
     output_kms_key: str | None = None
     network_isolation: bool = True
 
+    @model_validator(mode="after")
+    def _both_parts_of_a_vpc(self) -> Self:
+        if bool(self.subnets) != bool(self.security_group_ids):
+            raise ValueError("subnets and security_group_ids belong together: give both or neither")
+        return self
+
 
 class FineTuneSpec(BaseModel):
-    """One fine-tuning run as asked for; `ift.yaml` is its file form."""
+    """One fine-tuning run as asked for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ def unpack(path: Path, folder: Path, limits: ArchiveLimits | None = None) -> Non
         with tarfile.open(path) as archive:
             for member in _checked_members(archive, path, limits or ArchiveLimits()):
                 archive.extract(member, folder, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise WeightsError(f"{path} is damaged or unsafe and was not unpacked: {error}") from error

@@ -73,7 +73,9 @@ class Hyperparameter:
 
 TRAINING_HYPERPARAMETERS: tuple[Hyperparameter, ...] = (
     Hyperparameter("epoch", int, 2, "passes over the training rows", 1, 1000),
-    Hyperparameter("max_steps", int, -1, "optimiser steps; -1: as many as `epoch` needs", -1, 10_000_000),
+    Hyperparameter(
+        "max_steps", int, -1, "optimiser steps; -1 or 0: as many as `epoch` needs", -1, 10_000_000
+    ),
     Hyperparameter("learning_rate", float, 5e-4, "peak learning rate", 1e-8, 1),
     Hyperparameter(
         "lr_scheduler_type", str, "cosine", "decay", options=("cosine", "linear", "constant_with_warmup")

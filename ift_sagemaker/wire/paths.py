@@ -22,6 +22,8 @@ CHANNEL_BASE = "base"
 CHANNEL_ROWS = "rows"
 
 PROGRAM_FILE = "ift_program.pyz"
+MODEL_ID_VARIABLE = "IFT_MODEL_ID"
+"""Environment variable of a job that names the base model."""
 
 
 @dataclass(frozen=True)

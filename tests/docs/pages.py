@@ -12,7 +12,7 @@ import click
 from ift_sagemaker.catalog.weights import Weights, WeightsFile
 from ift_sagemaker.cli.tree import ift
 from ift_sagemaker.plan.deployments.vllm import Deployable, plan_deployment
-from ift_sagemaker.plan.plans import Place
+from ift_sagemaker.plan.plans import JobPlan, Place
 from ift_sagemaker.plan.program import Program
 from ift_sagemaker.plan.routes.container import (
     EvaluationInputs,
@@ -76,9 +76,7 @@ def requests_page() -> str:
     rows = Rows({"train.jsonl": b"{}\n"}, "d" * 64, 346)
     training = plan_training(TrainingInputs(FineTuneSpec(model=MODEL), weights, sent, rows), place)
     artifact = place.uri(f"ift/jobs/{training.name}/output/model.tar.gz")
-    tuned = TunedModel(
-        training.name, MODEL, artifact, place.uri("ift/weights/…/").replace("…", "b" * 64), Compute()
-    )
+    tuned = TunedModel(training.name, MODEL, artifact, _base_of(training), Compute())
     evaluation = plan_evaluation(EvaluationInputs(tuned, rows, sent, {}), place)
     endpoint = plan_deployment(Deployable(training.name, MODEL, artifact, owner="0123456789abcdef"), place)
     for plan in (training, evaluation, endpoint):
@@ -96,6 +94,11 @@ def requests_page() -> str:
         _request("CreateEndpoint", endpoint.create_endpoint),
     ]
     return "\n".join(parts)
+
+
+def _base_of(training: JobPlan) -> str:
+    channels = {channel["ChannelName"]: channel for channel in training.request["InputDataConfig"]}
+    return str(channels["model"]["DataSource"]["S3DataSource"]["S3Uri"])
 
 
 def _request(title: str, request: Mapping[str, Any]) -> str:

@@ -92,4 +92,4 @@ def test_a_stopped_job_exits_1(root: Path) -> None:
     waited = _ift("jobs", "wait", job)
     assert waited.returncode == 1
     assert "stopped" in waited.stderr
-    assert _ift("train", MODEL, str(ROWS)).returncode == 3, "a stopped run starts again only with --retry"
+    assert _ift("train", MODEL, str(ROWS)).returncode == 1, "a stopped run starts again only with --retry"

@@ -5,12 +5,14 @@ The image takes OpenAI chat requests on `/invocations` and reads the model from 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ift_sagemaker.catalog.images import vllm_image
 from ift_sagemaker.catalog.instances import instances
 from ift_sagemaker.contract import names
+from ift_sagemaker.errors import ConfigError
 from ift_sagemaker.plan.plans import DeploymentPlan, Place, tag_list
 from ift_sagemaker.plan.routes.container import TAG_MODEL
 
@@ -34,10 +36,19 @@ class Deployable:
     instance_type: str = DEFAULT_INSTANCE_TYPE
     max_model_len: int = 8192
     network_isolation: bool = True
+    vpc: Mapping[str, Any] | None = None
 
 
 def plan_deployment(source: Deployable, place: Place) -> DeploymentPlan:
     """The three requests of one endpoint, all named after the job (or `endpoint_name`), whoever deploys."""
+    if source.endpoint_name is not None and not source.endpoint_name.startswith(names.PREFIX):
+        raise ConfigError(
+            f"endpoint_name {source.endpoint_name!r} does not begin with {names.PREFIX!r}, by which "
+            "endpoints that bill are found again",
+            field="endpoint_name",
+            value=source.endpoint_name,
+            allowed=f"{names.PREFIX}…",
+        )
     known = instances().get(source.instance_type)
     container = {
         "Image": vllm_image(place.region),
@@ -70,6 +81,7 @@ def plan_deployment(source: Deployable, place: Place) -> DeploymentPlan:
             "ExecutionRoleArn": place.role,
             "PrimaryContainer": container,
             "EnableNetworkIsolation": source.network_isolation,
+            **({"VpcConfig": dict(source.vpc)} if source.vpc else {}),
             "Tags": tags,
         },
         create_endpoint_config={
@@ -79,4 +91,5 @@ def plan_deployment(source: Deployable, place: Place) -> DeploymentPlan:
         },
         create_endpoint={"EndpointName": endpoint_name, "EndpointConfigName": config_name, "Tags": tags},
         usd_per_hour=known.usd_per_hour if known else None,
+        owner=source.owner,
     )

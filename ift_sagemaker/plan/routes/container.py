@@ -16,6 +16,7 @@ from ift_sagemaker.catalog.instances import instances
 from ift_sagemaker.catalog.weights import Weights
 from ift_sagemaker.contract import names
 from ift_sagemaker.contract.storage import has_local_nvme
+from ift_sagemaker.errors import UnsupportedError
 from ift_sagemaker.plan.plans import PREFIX, Cost, JobPlan, Place, Upload, tag_list
 from ift_sagemaker.plan.program import Program
 from ift_sagemaker.plan.spec import Compute, FineTuneSpec
@@ -34,10 +35,10 @@ from ift_sagemaker.wire.paths import (
     CHANNEL_TUNED,
     CHANNEL_VALIDATION,
     ML_ROOT,
+    MODEL_ID_VARIABLE,
     PROGRAM_FILE,
 )
 
-MODEL_ID_VARIABLE = "IFT_MODEL_ID"
 TAG_MODEL = "ift:model-id"
 TAG_FINGERPRINT = "ift:fingerprint"
 TAG_KIND = "ift:kind"
@@ -77,7 +78,11 @@ class TrainingInputs:
 
 
 def plan_training(inputs: TrainingInputs, place: Place, attempt: int = 1) -> JobPlan:
-    """The plan of one fine-tuning attempt. Raises ConfigError for a hyperparameter outside its range."""
+    """The plan of one fine-tuning attempt.
+
+    Raises ConfigError for a hyperparameter outside its range, UnsupportedError for several accelerators.
+    """
+    _refuse_idle_accelerators(inputs.spec.compute.instance_type)
     hyperparameters = to_wire(parse_hyperparameters(inputs.spec.hyperparameters))
     image = training_image(place.region)
     fingerprint = _fingerprint(
@@ -181,6 +186,16 @@ def plan_evaluation(inputs: EvaluationInputs, place: Place, attempt: int = 1) ->
         cost=_cost(tuned.compute),
         rows=inputs.rows.count,
     )
+
+
+def _refuse_idle_accelerators(instance_type: str) -> None:
+    known = instances().get(instance_type)
+    if known is not None and known.count > 1:
+        raise UnsupportedError(
+            f"{instance_type} has {known.count} {known.accelerator}: the program would use one, the bill "
+            "all. Training on several is not offered yet; take a type with one",
+            feature="training on several accelerators",
+        )
 
 
 def _fingerprint(decisive: Mapping[str, Any]) -> str:

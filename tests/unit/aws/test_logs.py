@@ -16,7 +16,7 @@ class FakeLogs:
 
     def __init__(self) -> None:
         self.streams: dict[str, list[str]] = {}
-        self.broken = False
+        self.pages_left = 100
         self.absent = False
 
     def get_paginator(self, name: str) -> FakeLogs:
@@ -30,7 +30,8 @@ class FakeLogs:
         return [{"logStreams": [{"logStreamName": n} for n in self.streams if n.startswith(prefix)]}]
 
     def get_log_events(self, **request: Any) -> dict[str, Any]:
-        if self.broken:
+        self.pages_left -= 1
+        if self.pages_left < 0:
             raise EndpointConnectionError(endpoint_url="https://logs.invalid")
         start = int(request.get("nextToken", 0))
         events = self.streams[request["logStreamName"]][start : start + 2]
@@ -66,9 +67,9 @@ def test_a_group_that_does_not_exist_yet_is_no_error(logs: FakeLogs) -> None:
 
 def test_a_failed_poll_loses_and_repeats_nothing(logs: FakeLogs) -> None:
     tail = _tail(logs)
-    logs.streams["job/algo-1"] = ["a"]
-    logs.broken = True
+    logs.streams["job/algo-1"] = ["a", "b", "c", "d", "e"]
+    logs.pages_left = 2
     with pytest.raises(ServiceUnavailableError):
         tail.poll()
-    logs.broken = False
-    assert [line.message for line in tail.poll()] == ["a"]
+    logs.pages_left = 100
+    assert [line.message for line in tail.poll()] == ["a", "b", "c", "d", "e"]

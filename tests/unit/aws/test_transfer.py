@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ift_sagemaker.aws.transfer import disk_error, renamed_when_whole, split_uri
-from ift_sagemaker.errors import ConfigError, StorageError
+from ift_sagemaker import local
+from ift_sagemaker.aws.client import AWSClient
+from ift_sagemaker.aws.transfer import Objects, raise_disk_error, renamed_when_whole, split_uri
+from ift_sagemaker.errors import AccessDeniedError, ConfigError, ResourceNotFoundError, StorageError
 
 
 def test_an_address_has_bucket_and_key() -> None:
@@ -44,4 +46,35 @@ def test_any_other_error_leaves_nothing_either(tmp_path: Path) -> None:
 
 def test_an_error_that_is_not_the_disks_stays_itself(tmp_path: Path) -> None:
     error = OSError(errno.EPIPE, "broken pipe")
-    assert disk_error(error, tmp_path) is error
+    raise_disk_error(error, tmp_path)
+    with pytest.raises(OSError, match="broken pipe") as caught, renamed_when_whole(tmp_path / "file"):
+        raise error
+    assert caught.value is error
+
+
+def test_a_bucket_that_refuses_is_an_error_of_aws_with_its_code(tmp_path: Path) -> None:
+    """boto3's transfer manager has errors of its own; they must not hide what AWS said."""
+    session = local.boto3_session(tmp_path)
+    client = AWSClient(session)
+    with pytest.raises(ResourceNotFoundError) as caught:
+        client.objects.put("no-such-bucket", "key", b"x", "0" * 64, None)
+    assert caught.value.code == "NoSuchBucket"
+    stranger = Objects(lambda: session.client("s3"), owner="999999999999")
+    client.objects.ensure_bucket("bucket", "us-east-1")
+    with pytest.raises(AccessDeniedError):
+        stranger.put("bucket", "key", b"x", "0" * 64, None)
+    with pytest.raises(AccessDeniedError):
+        stranger.ensure_bucket("bucket", "us-east-1")
+
+
+def test_an_object_is_found_by_its_content(tmp_path: Path) -> None:
+    objects = AWSClient(local.boto3_session(tmp_path / "aws")).objects
+    objects.ensure_bucket("bucket", "us-east-1")
+    source = tmp_path / "source"
+    source.write_bytes(b"content")
+    counted: list[int] = []
+    objects.put("bucket", "key", source, "a" * 64, counted.append)
+    assert sum(counted) == objects.size("bucket", "key", "a" * 64) == 7
+    assert objects.size("bucket", "key", "b" * 64) is None
+    objects.get("s3://bucket/key", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == b"content"

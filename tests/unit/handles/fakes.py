@@ -39,8 +39,11 @@ class FakeLog:
     """A log whose every poll gives the next batch."""
 
     batches: list[list[str]]
+    error: Exception | None = None
 
     def poll(self) -> list[LogLine]:
+        if self.error:
+            raise self.error
         lines = self.batches.pop(0) if self.batches else []
         return [LogLine("algo-1", index, text) for index, text in enumerate(lines)]
 
@@ -95,11 +98,14 @@ class FakeAWS:
         }
         self.objects = FakeObjects()
         self.logs: list[list[str]] = []
+        self.log_error: Exception | None = None
+        self.before_create: Callable[[str], None] = lambda _: None
         self.calls: list[str] = []
         self.refuse: dict[str, Exception] = {}
         self.bodies: list[dict[str, Any]] = []
         self.reply = b""
         self.new_status = "InService"
+        self.refuse_describe_config: Exception | None = None
         self.on_describe: Callable[[dict[str, Any]], None] = lambda _: None
 
     def _change(self, operation: str, name: str) -> None:
@@ -138,22 +144,29 @@ class FakeAWS:
         return (job for name, job in self.jobs.items() if name_contains in name)
 
     def training_log(self, name: str) -> FakeLog:
-        return FakeLog(list(self.logs))
+        return FakeLog(list(self.logs), self.log_error)
 
     def endpoint_log(self, name: str) -> FakeLog:
         return FakeLog(list(self.logs))
 
     def tags(self, arn: str) -> dict[str, str]:
+        for kind in self.hosting.values():
+            for found in kind.values():
+                if found.get("Arn") == arn:
+                    return {tag["Key"]: tag["Value"] for tag in found["Tags"]}
         return {"ift:executed-image": "process", "other": "x"}
 
     # hosting
 
     def _create(self, kind: str, operation: str, name: str, request: Mapping[str, Any]) -> str:
+        self.before_create(operation)
         self._change(operation, name)
         if name in self.hosting[kind]:
             raise ResourceInUseError("taken")
-        self.hosting[kind][name] = dict(request)
-        return f"arn:{name}"
+        arn = f"arn:{kind}/{name}"
+        arns = {"ModelArn": arn, "EndpointConfigArn": arn, "EndpointArn": arn, "Arn": arn}
+        self.hosting[kind][name] = {**request, **arns}
+        return arn
 
     def _find(self, kind: str, name: str) -> dict[str, Any]:
         if name not in self.hosting[kind]:
@@ -175,6 +188,8 @@ class FakeAWS:
         return dict(self._find("model", name))
 
     def describe_endpoint_config(self, name: str) -> dict[str, Any]:
+        if self.refuse_describe_config:
+            raise self.refuse_describe_config
         return dict(self._find("endpoint-config", name))
 
     def describe_endpoint(self, name: str) -> dict[str, Any]:

@@ -59,7 +59,11 @@ def test_another_model_under_the_name_is_refused() -> None:
     _deploy(aws)
     with pytest.raises(AttachError, match="InstanceType") as caught:
         _deploy(aws, _plan(instance_type="ml.g5.2xlarge"))
-    assert caught.value.differences[0] == ("InstanceType", "ml.g5.xlarge", "ml.g5.2xlarge")
+    assert caught.value.differences[0] == (
+        "ProductionVariants[0].InstanceType",
+        "ml.g5.xlarge",
+        "ml.g5.2xlarge",
+    )
     assert all(kind for kind in aws.hosting.values())
 
 
@@ -97,8 +101,74 @@ def test_leaving_the_block_deletes_endpoint_configuration_and_model() -> None:
 def test_leaving_the_block_says_what_could_not_be_deleted() -> None:
     aws = FakeAWS()
     aws.refuse["DeleteModel"] = AccessDeniedError("no")
-    with pytest.raises(AttachError, match="may be billed"), _deploy(aws):
+    with pytest.raises(EndpointFailed, match="may be billed"), _deploy(aws):
         pass
+
+
+def test_an_error_inside_the_block_carries_what_could_not_be_deleted() -> None:
+    aws = FakeAWS()
+    aws.refuse["DeleteEndpoint"] = AccessDeniedError("no")
+    with pytest.raises(ZeroDivisionError) as caught, _deploy(aws):
+        _ = 1 / 0
+    assert "may be billed" in caught.value.__notes__[0]
+
+
+def test_what_an_endpoint_that_survives_needs_is_kept() -> None:
+    aws = FakeAWS()
+    aws.refuse["DeleteEndpoint"] = AccessDeniedError("no")
+    outcome = _deploy(aws).delete()
+    assert outcome.deleted == ()
+    assert len(outcome.survivors) == 3
+    assert all(aws.hosting.values())
+
+
+def test_an_endpoint_is_deleted_even_where_its_configuration_may_not_be_read() -> None:
+    aws = FakeAWS()
+    endpoint = _deploy(aws)
+    aws.refuse_describe_config = AccessDeniedError("no")
+    assert endpoint.delete().deleted[0] == f"endpoint {JOB}"
+    assert aws.hosting["endpoint"] == {}
+
+
+def test_what_another_process_made_at_the_same_time_is_not_ours() -> None:
+    """Two deployments of one job at once: the loser attaches, and deletes nothing of the winner's."""
+    aws = FakeAWS()
+    theirs = plan_deployment(Deployable(JOB, "m", "s3://b/model.tar.gz", owner="them"), PLACE)
+
+    def they_were_first(operation: str) -> None:
+        aws.before_create = lambda _: None
+        aws.create_model(theirs.create_model)
+        aws.create_endpoint_config(theirs.create_endpoint_config)
+        aws.create_endpoint(theirs.create_endpoint)
+
+    aws.before_create = they_were_first
+    with _deploy(aws) as endpoint:
+        assert endpoint.made == ()
+    assert all(aws.hosting.values())
+
+
+def test_an_earlier_try_whose_answer_was_lost_is_ours() -> None:
+    aws = FakeAWS()
+
+    def accepted_but_unanswered(operation: str) -> None:
+        aws.before_create = lambda _: None
+        aws.create_model(_plan().create_model)
+
+    aws.before_create = accepted_but_unanswered
+    assert _deploy(aws).made == ("endpoint", "endpoint-config", "model")
+
+
+def test_a_part_that_is_not_seen_yet_is_asked_for_again() -> None:
+    aws = FakeAWS()
+    aws.refuse["CreateEndpoint"] = ResourceNotFoundError("Could not find endpoint configuration")
+    clock = Clock(on_sleep=aws.refuse.clear)
+    endpoint = deploy(aws, _plan(), clock.patience())  # type: ignore[arg-type]
+    assert endpoint.made[0] == "endpoint"
+    aws = FakeAWS()
+    aws.refuse["CreateEndpoint"] = ResourceNotFoundError("Could not find endpoint configuration")
+    with pytest.raises(ResourceNotFoundError):
+        _deploy(aws)
+    assert not any(aws.hosting.values())
 
 
 def test_deleting_reports_survivors_and_goes_on() -> None:

@@ -12,6 +12,7 @@ from ift_sagemaker.data import InstructionDataset
 from ift_sagemaker.errors import (
     AttachError,
     ConfigError,
+    JobError,
     ModelNotFoundError,
     ResourceInUseError,
     WeightsError,
@@ -91,7 +92,8 @@ def test_what_is_there_already_is_not_sent_again(session: Session, aws: FakeAWS)
     session.on_upload = seen.append
     session.fine_tune(MODEL, ROWS, hyperparameters={"seed": 1})
     assert aws.objects.sent == []
-    assert all(progress.sent == progress.size for progress in seen)
+    assert seen
+    assert all(progress.present for progress in seen)
 
 
 def test_the_same_run_attaches(session: Session, aws: FakeAWS) -> None:
@@ -109,6 +111,10 @@ def test_weights_are_fetched_after_everything_else_was_checked(
         session.fine_tune("smollm2-135m-instrct", ROWS)
     with pytest.raises(ConfigError):
         session.fine_tune(MODEL, ROWS, hyperparameters={"epoch": 0})
+    session.role, role = None, session.role
+    with pytest.raises(ConfigError, match="IFT_ROLE"):
+        session.fine_tune(MODEL, ROWS)
+    session.role = role
     assert weights.pulled == 0
     session.fine_tune(MODEL, ROWS)
     assert weights.pulled == 1
@@ -128,8 +134,9 @@ def test_a_run_that_did_not_end_well_starts_again_only_when_asked(
 ) -> None:
     job = session.fine_tune(MODEL, ROWS)
     aws.jobs[job.name].update(TrainingJobStatus=status, FailureReason="out of memory")
-    with pytest.raises(AttachError, match=r"out of memory.*--retry"):
+    with pytest.raises(JobError, match=r"out of memory.*--retry") as caught:
         session.fine_tune(MODEL, ROWS)
+    assert caught.value.status == status
     second = session.fine_tune(MODEL, ROWS, retry=True)
     assert second.name == f"{job.name}-2"
     assert session.fine_tune(MODEL, ROWS).name == second.name, "the living attempt is the one to attach to"

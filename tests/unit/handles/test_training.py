@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from ift_sagemaker.errors import (
+    AccessDeniedError,
+    ConfigError,
     JobError,
     ResourceNotFoundError,
     StorageError,
     TrainingJobFailed,
     TrainingJobStopped,
+    UnsupportedError,
     WaitTimeout,
 )
 from ift_sagemaker.training import Progress, TrainingJob
@@ -62,9 +65,19 @@ def test_waiting_ends_when_the_job_is_completed_and_reports_each_look(aws: FakeA
     aws.logs = [["a"], [], ["b"]]
     clock, looks = Clock(), list[Progress]()
     assert _job(aws, clock).wait(on_progress=looks.append).status == "Completed"
-    assert [look.status for look in looks] == ["InProgress", "InProgress", "Completed"]
+    assert [look.status for look in looks] == ["InProgress", "InProgress", "InProgress", "Completed"]
     assert [line.message for look in looks for line in look.lines] == ["a", "b"]
-    assert clock.now == 20
+    assert clock.now == 30, "one more look, since the log lags behind the job"
+
+
+def test_a_log_that_may_not_be_read_does_not_end_the_wait(aws: FakeAWS) -> None:
+    _ends(aws, "Completed")
+    aws.log_error = AccessDeniedError("logs:DescribeLogStreams")
+    looks = list[Progress]()
+    assert _job(aws).wait(on_progress=looks.append).status == "Completed"
+    told = [line.message for look in looks for line in look.lines]
+    assert len(told) == 1
+    assert "DescribeLogStreams" in told[0]
 
 
 def test_a_failed_job_raises_its_reason_and_last_lines(aws: FakeAWS) -> None:
@@ -154,6 +167,32 @@ def test_an_unfinished_job_is_not_deployed_unless_told(aws: FakeAWS) -> None:
     assert aws.calls == []
     _job(aws).deploy(allow_unfinished=True, wait=False)
     assert aws.calls[-1] == f"CreateEndpoint {NAME}"
+
+
+def test_an_adapter_without_its_base_is_not_deployed(aws: FakeAWS) -> None:
+    _completed(aws)
+    aws.jobs[NAME]["HyperParameters"] = {"peft_type": "lora", "merge_weights": "False"}
+    with pytest.raises(UnsupportedError, match="merge_weights"):
+        _job(aws).deploy()
+
+
+def test_an_evaluation_is_not_deployed(aws: FakeAWS) -> None:
+    _completed(aws)
+    aws.jobs[NAME]["AlgorithmSpecification"] = {"ContainerArguments": ["evaluate"]}
+    with pytest.raises(ConfigError, match="evaluation"):
+        _job(aws).deploy()
+
+
+def test_an_endpoint_has_a_name_by_which_it_is_found_again(aws: FakeAWS) -> None:
+    _completed(aws)
+    with pytest.raises(ConfigError, match="ift-"):
+        _job(aws).plan_deployment(endpoint_name="mine")
+
+
+def test_a_deployment_stays_in_the_jobs_network(aws: FakeAWS) -> None:
+    _completed(aws)
+    aws.jobs[NAME]["VpcConfig"] = vpc = {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+    assert _job(aws).plan_deployment().create_model["VpcConfig"] == vpc
 
 
 def test_a_deployment_is_planned_without_a_change(aws: FakeAWS) -> None:

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ift_sagemaker.catalog.weights import Weights, WeightsFile
-from ift_sagemaker.errors import ConfigError, RequestError
+from ift_sagemaker.errors import ConfigError, RequestError, UnsupportedError
 from ift_sagemaker.plan.plans import JobPlan, Place
-from ift_sagemaker.plan.program import program
+from ift_sagemaker.plan.program import build, program
 from ift_sagemaker.plan.routes.container import (
     EvaluationInputs,
     Rows,
@@ -94,7 +94,7 @@ def test_what_decides_the_weights_changes_the_name(change: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     "change",
     [
-        _compute(instance_type="ml.g5.12xlarge"),
+        _compute(instance_type="ml.g5.2xlarge"),
         _compute(max_runtime_in_seconds=3600),
         {"spec": FineTuneSpec(model=SPEC.model, tags={"team": "a"})},
         {"spec": FineTuneSpec(model=SPEC.model, hyperparameters={"epoch": 2, "learning_rate": "5e-4"})},
@@ -153,6 +153,16 @@ def test_network_and_keys_reach_the_request() -> None:
     assert request["EnableNetworkIsolation"] is False
 
 
+def test_accelerators_that_would_idle_are_refused() -> None:
+    with pytest.raises(UnsupportedError, match="8 NVIDIA"):
+        _plan(**_compute(instance_type="ml.g5.48xlarge"))
+
+
+def test_security_groups_without_subnets_are_refused() -> None:
+    with pytest.raises(ConfigError, match="belong together"):
+        parse(Compute, {"security_group_ids": ("sg-1",)})
+
+
 def test_an_instance_type_aws_does_not_have_is_refused() -> None:
     with pytest.raises(RequestError, match=r"ml\.zz"):
         _plan(**_compute(instance_type="ml.zz")).check()
@@ -163,7 +173,7 @@ def test_the_cost_is_a_ceiling_and_says_where_the_price_is_from() -> None:
     assert cost.ceiling_usd == pytest.approx(1.408)
     assert "estimate" in str(cost)
     assert "as of" in str(cost)
-    assert "no price known" in str(_plan(**_compute(instance_type="ml.p5e.48xlarge")).cost)
+    assert "no price known" in str(_plan(**_compute(instance_type="ml.c5.4xlarge")).cost)
 
 
 def test_a_plan_prints_what_it_would_send() -> None:
@@ -184,9 +194,9 @@ def test_an_evaluation_compares_the_jobs_artifact_with_its_base() -> None:
     assert plan.name.endswith("-eval")
 
 
-@given(st.text(min_size=1, max_size=80))
+@given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,79}", fullmatch=True))
 def test_any_model_id_gives_a_request_aws_takes(model_id: str) -> None:
-    plan_training(replace(INPUTS, spec=FineTuneSpec(model=model_id)), PLACE)
+    plan_training(replace(INPUTS, spec=FineTuneSpec(model=model_id)), PLACE).check()
 
 
 def test_every_wrong_field_of_a_specification_is_told_at_once() -> None:
@@ -197,6 +207,7 @@ def test_every_wrong_field_of_a_specification_is_told_at_once() -> None:
 
 def test_the_program_is_a_reproducible_zip_that_python_runs(tmp_path: Path) -> None:
     content = program().content
+    assert build().content == content
     names = zipfile.ZipFile(BytesIO(content)).namelist()
     assert "ift_sagemaker/container/train.py" in names
     assert not [name for name in names if "/aws/" in name or "/local/" in name]
