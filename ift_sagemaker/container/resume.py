@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ RUN_FILE = "ift_run.json"
 KEPT = 2
 _NAME = re.compile(r"checkpoint-(\d+)")
 _NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt", RUN_FILE)
-_WEIGHTS = ("adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json")
+_WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
+_INDEX = "model.safetensors.index.json"
 _WITHOUT_EFFECT = ("save_steps", "merge_weights", "gradient_checkpointing", "dtype", "validation_split_ratio")
 """Hyperparameters that may differ on resuming: they do not decide which steps are taken."""
 
@@ -50,7 +51,17 @@ def _step(path: Path) -> int:
 
 def _is_whole(path: Path) -> bool:
     files = {entry.name for entry in path.iterdir() if entry.stat().st_size > 0}
-    return set(_NEEDED) <= files and bool(files & set(_WEIGHTS)) and _is_json(path / "trainer_state.json")
+    return set(_NEEDED) <= files and _has_weights(path, files) and _is_json(path / "trainer_state.json")
+
+
+def _has_weights(path: Path, files: Collection[str]) -> bool:
+    """One file of weights, or all the parts that an index names."""
+    if any(name in files for name in _WEIGHTS):
+        return True
+    if _INDEX not in files or not _is_json(path / _INDEX):
+        return False
+    parts = set(json.loads((path / _INDEX).read_text("utf-8")).get("weight_map", {}).values())
+    return bool(parts) and parts <= set(files)
 
 
 def _is_json(path: Path) -> bool:
@@ -82,10 +93,20 @@ def checkpoint_to_resume(folder: Path, fingerprint: str) -> Path | None:
     return newest
 
 
-def publish(written: Path, folder: Path, fingerprint: str) -> None:
-    """Gives a finished checkpoint its name in `folder` by a rename, and deletes all but the last few."""
+def recorded_dtype(folder: Path) -> str | None:
+    """The number format of the newest whole checkpoint: a resumed run keeps it, whatever a new probe says."""
+    found = checkpoints(folder)
+    record = json.loads((found[-1] / RUN_FILE).read_text("utf-8")) if found else {}
+    return record.get("dtype")
+
+
+def publish(written: Path, folder: Path, record: Mapping[str, str]) -> None:
+    """Gives a finished checkpoint its name in `folder` by a rename, and deletes all but the last few.
+
+    `record` says which run it is of: its `fingerprint`, and the `dtype` it computes in.
+    """
     (written / "training_args.bin").unlink(missing_ok=True)  # a pickle that nothing reads
-    (written / RUN_FILE).write_text(json.dumps({"fingerprint": fingerprint}), encoding="utf-8")
+    (written / RUN_FILE).write_text(json.dumps(dict(record)), encoding="utf-8")
     target = folder / written.name
     shutil.rmtree(target, ignore_errors=True)
     written.rename(target)

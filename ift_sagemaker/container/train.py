@@ -48,6 +48,8 @@ def run(paths: MLPaths, stop: StopRequest, environment: Mapping[str, str] = os.e
     values = read_hyperparameters(paths.hyperparameters)
     conversations = read_conversations(paths, values)
     transformers.set_seed(values["seed"])
+    if values["dtype"] == "auto":
+        values = {**values, "dtype": resume.recorded_dtype(paths.checkpoints) or "auto"}
     learner = prepare_learner(paths.channel(CHANNEL_MODEL), values)
     encoder = ConversationEncoder(learner.tokenizer, learner.stop_ids)
     training, validation = _encode(encoder, conversations, values)
@@ -122,7 +124,9 @@ def fit(
         callbacks=[
             EpochEnds(schedule, stop),
             StopAfterStep(stop),
-            PublishCheckpoints(paths.checkpoints, fingerprint),
+            PublishCheckpoints(
+                paths.checkpoints, {"fingerprint": fingerprint, "dtype": learner.precision.name}
+            ),
         ],
     )
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))

@@ -175,13 +175,13 @@ class StopAfterStep(TrainerCallback):
 class PublishCheckpoints(TrainerCallback):
     """Moves each checkpoint that Trainer has finished to its place."""
 
-    def __init__(self, folder: Path, fingerprint: str) -> None:
-        self._folder, self._fingerprint = folder, fingerprint
+    def __init__(self, folder: Path, record: Mapping[str, str]) -> None:
+        self._folder, self._record = folder, record
 
     def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
         written = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         if written.exists():
-            resume.publish(written, self._folder, self._fingerprint)
+            resume.publish(written, self._folder, self._record)
 
 
 def training_arguments(
