@@ -44,20 +44,25 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Root of a local AWS, also for processes started by the test."""
     folder = tmp_path / "aws"
     monkeypatch.setenv("IFT_LOCAL_ROOT", str(folder))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("IFT_LOCAL_JOB_SLOTS", "1")
     yield folder
     local.reset()
     assert not folder.exists() or not any(folder.iterdir()), "the local AWS left something behind"
 
 
-@pytest.fixture
-def session(root: Path, stand_in: Weights) -> Session:
+def stand_in_session(stand_in: Weights) -> Session:
+    """A session on the local AWS of the environment, with stand-in weights."""
     return Session(
         AWSClient(local.boto3_session()),
         role=ROLE_ARN,
         weights=StandInWeights(stand_in),  # type: ignore[arg-type]
         patience=Patience(interval_in_seconds=0.1),
     )
+
+
+@pytest.fixture
+def session(root: Path, stand_in: Weights) -> Session:
+    return stand_in_session(stand_in)
 
 
 @pytest.fixture
