@@ -51,7 +51,8 @@ class AWSClient:
     """
 
     def __init__(self, boto_session: Any | None = None, *, region: str | None = None) -> None:
-        self._session = boto_session or boto3.Session()
+        with translated("an AWS session"):
+            self._session = boto_session or boto3.Session()
         self._region = region
         self._clients: dict[str, Any] = {}
         self._identity: Identity | None = None

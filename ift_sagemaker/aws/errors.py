@@ -73,7 +73,7 @@ NOT_OFFERED = "UnsupportedOperation"
 """What the local AWS answers to an operation, or a part of one, that it does not offer."""
 
 NO_CREDENTIALS = (
-    "no AWS credentials found. Either configure them (`aws configure`, a role, or AWS_PROFILE), "
+    "No AWS credentials found. Either configure them (`aws configure`, a role, or AWS_PROFILE), "
     'or run on this machine: `--target local`, IFT_TARGET=local, or ift.connect("local").'
 )
 
@@ -122,7 +122,7 @@ def translated(operation: str) -> Iterator[None]:
         botocore_errors.TokenRetrievalError,
         botocore_errors.ProfileNotFound,
     ) as error:
-        raise CredentialsError(f"{operation}: {NO_CREDENTIALS}", operation=operation) from error
+        raise CredentialsError(f"{operation}: {error} {NO_CREDENTIALS}", operation=operation) from error
     except _UNREACHABLE as error:
         raise ServiceUnavailableError(
             f"{operation}: AWS cannot be reached: {error}", operation=operation

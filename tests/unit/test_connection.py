@@ -46,3 +46,12 @@ def test_a_notebook_lends_its_role(tmp_path: Path) -> None:
     assert _notebook_role(path) is None
     path.write_text(json.dumps({"ExecutionRoleArn": "arn:role"}))
     assert _notebook_role(path) == "arn:role"
+
+
+def test_the_region_of_the_environment_goes_before_that_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("region: eu-west-1\nrole:\n")
+    assert connect(environment=_environment(tmp_path)).client.region == "eu-west-1"
+    environment = _environment(tmp_path, AWS_REGION="us-west-2", AWS_DEFAULT_REGION="us-east-2")
+    session = connect(environment=environment)
+    assert session.client.region == "us-west-2"
+    assert session.role is None, "an empty entry is none"

@@ -143,3 +143,26 @@ def test_settings_are_name_value_pairs() -> None:
     for wrong in (("a",), ("=1",), ("a=1", "a=2")):
         with pytest.raises(errors.ConfigError):
             parse_settings(wrong)
+
+
+def test_an_unknown_profile_is_a_matter_of_credentials(bare: dict[str, str]) -> None:
+    result = _run({**bare, "AWS_PROFILE": "nobody"}, "jobs", "list")
+    assert result.exit_code == 4
+    assert "nobody" in result.stderr or "credentials" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_gate_on_an_instruction_that_no_row_has_is_told_before_anything_runs(
+    bare: dict[str, str], tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"instruction": "a", "output": "b"}\n')
+    result = _run(bare, "evaluate", "job", str(rows), "--target", "local", "--require", "loss[zzz]<1")
+    assert result.exit_code == 3
+    assert "zzz" in result.stderr
+
+
+def test_a_column_mapping_is_named_by_its_own_option(bare: dict[str, str], tmp_path: Path) -> None:
+    result = _run(bare, "data", "check", str(tmp_path / "rows.jsonl"), "--field", "nonsense")
+    assert result.exit_code == 3
+    assert "--field" in result.stderr
