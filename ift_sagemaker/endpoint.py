@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ift_sagemaker.aws.client import AWSClient
+from ift_sagemaker.aws.errors import absent
 from ift_sagemaker.aws.logs import LogLine
 from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.contract import names
@@ -73,7 +74,10 @@ class Endpoint:
 
     def refresh(self) -> Self:
         """The same handle with a fresh description; raises ResourceNotFoundError once it is deleted."""
-        self.description = self.patience.call(lambda: self.client.describe_endpoint(self.name))
+        try:
+            self.description = self.patience.call(lambda: self.client.describe_endpoint(self.name))
+        except ResourceNotFoundError as error:
+            raise absent("endpoint", self.name, "ift endpoints list", error) from error
         return self
 
     @property
@@ -142,7 +146,7 @@ class Endpoint:
         messages = (
             [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(m) for m in prompt]
         )
-        if not messages:
+        if not messages or not prompt:
             raise ConfigError(
                 "no message to answer", field="prompt", value=prompt, allowed="text or chat messages"
             )
@@ -349,6 +353,12 @@ def _same_endpoint(client: AWSClient, plan: DeploymentPlan) -> str | None:
         there = client.describe_endpoint(plan.endpoint_name)
     except ResourceNotFoundError:
         return None
+    if there["EndpointStatus"] in FAILED:
+        raise AttachError(
+            f"endpoint {plan.endpoint_name} exists and is {there['EndpointStatus']}: delete it first "
+            f"(`ift endpoints delete {plan.endpoint_name}`)",
+            name=plan.endpoint_name,
+        )
     asked = {"EndpointConfigName": plan.create_endpoint["EndpointConfigName"]}
     return _compared(f"endpoint {plan.endpoint_name}", there, asked, "EndpointArn")
 

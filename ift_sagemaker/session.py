@@ -114,6 +114,8 @@ class Session:
     ) -> TrainingJob:
         """The job of a fine-tuning run: started and billed, or attached to where the same run exists.
 
+        `data` is an InstructionDataset or the path of a JSON-lines file; hyperparameters are those of
+        `ift models show` (docs/reference/hyperparameters.md).
         Fetches the base weights first where this machine lacks them. Raises as `plan` does; AttachError where
         the same run exists under another role, key, network or isolation; TrainingJobFailed or
         TrainingJobStopped where it ended so and `retry` is False.
@@ -244,14 +246,15 @@ class Session:
     # -- inputs
 
     def _place(self, role: str | None = None) -> Place:
+        identity = self.client.identity()
         role = role or self.role
         if not role:
             raise ConfigError(
-                "no execution role: pass role=, set IFT_ROLE, or put `role:` into the configuration file",
+                "no execution role: pass role= (--role), set IFT_ROLE, or put `role:` into the configuration "
+                "file (docs/how-to/configure.md)",
                 field="role",
                 allowed="arn:aws:iam::ACCOUNT:role/NAME",
             )
-        identity = self.client.identity()
         bucket = self.bucket or f"sagemaker-{identity.region}-{identity.account}"
         return Place(identity.region, identity.account, bucket, role)
 
@@ -309,7 +312,16 @@ def _spec(
 
 
 def _dataset(data: Data) -> InstructionDataset:
-    return data if isinstance(data, InstructionDataset) else InstructionDataset.read(data)
+    if isinstance(data, InstructionDataset):
+        return data
+    if isinstance(data, (str, Path)):
+        return InstructionDataset.read(data)
+    raise ConfigError(
+        f"data is a {type(data).__name__}: give an InstructionDataset (InstructionDataset.from_rows or "
+        ".from_pandas make one) or the path of a JSON-lines file",
+        field="data",
+        allowed="InstructionDataset or path",
+    )
 
 
 def _rows(data: InstructionDataset) -> Rows:

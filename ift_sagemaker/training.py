@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ift_sagemaker.aws.client import AWSClient
+from ift_sagemaker.aws.errors import absent
 from ift_sagemaker.aws.logs import LogLine, LogTail
 from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.aws.transfer import raise_disk_error
@@ -19,6 +20,7 @@ from ift_sagemaker.errors import (
     AWSError,
     ConfigError,
     JobError,
+    ResourceNotFoundError,
     StorageError,
     TrainingJobFailed,
     TrainingJobStopped,
@@ -86,7 +88,10 @@ class TrainingJob:
 
     def refresh(self) -> Self:
         """The same handle with a fresh description; raises ResourceNotFoundError for an unknown name."""
-        self.description = self.patience.call(lambda: self.client.describe_training_job(self.name))
+        try:
+            self.description = self.patience.call(lambda: self.client.describe_training_job(self.name))
+        except ResourceNotFoundError as error:
+            raise absent("training job", self.name, "ift jobs list", error) from error
         return self
 
     @property
@@ -104,7 +109,7 @@ class TrainingJob:
     def artifact_uri(self) -> str:
         """`s3://…/model.tar.gz`; raises JobError while there is none."""
         uri = self._described().get("ModelArtifacts", {}).get("S3ModelArtifacts", "")
-        if not uri:
+        if not uri or self.status not in {COMPLETED, STOPPED}:
             raise JobError(
                 f"training job {self.name} is {self.status} and has left no model",
                 name=self.name,

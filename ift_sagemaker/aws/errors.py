@@ -108,6 +108,16 @@ def _from_answer(operation: str, error: botocore_errors.ClientError) -> IFTError
     )
 
 
+def absent(noun: str, name: str, listing: str, error: ResourceNotFoundError) -> ResourceNotFoundError:
+    """The error with the name that was asked for, which AWS leaves out, and where to look."""
+    return ResourceNotFoundError(
+        f"there is no {noun} {name!r} in this account and region; `{listing}` shows what there is ({error})",
+        operation=error.operation,
+        code=error.code,
+        request_id=error.request_id,
+    )
+
+
 @contextmanager
 def translated(operation: str) -> Iterator[None]:
     """Raises our error, with botocore's as its cause, for whatever AWS or the way to it answers."""

@@ -112,6 +112,8 @@ def delete(endpoint: str, **options: Any) -> None:
     outcome = Endpoint(endpoint, session.client, session.patience).delete()
     for name in outcome.deleted:
         click.echo(f"deleted {name}")
+    if not outcome.deleted and not outcome.survivors:
+        click.echo(f"nothing to delete: there is no endpoint {endpoint}, and nothing behind it", err=True)
     if outcome.survivors:
         what = "; ".join(f"{name}: {reason}" for name, reason in outcome.survivors)
         raise JobError(f"not deleted, and may still be billed: {what}", name=endpoint, status="")

@@ -67,9 +67,11 @@ def wait(job: str, timeout: float | None, **options: Any) -> None:
     from ift_sagemaker.report.progress import watching
 
     handle = session_of(options).training_job(job)
-    with watching(job) as on_progress:
-        handle.wait(timeout, on_progress)
-    click.echo(handle.status)
+    try:
+        with watching(job) as on_progress:
+            handle.wait(timeout, on_progress)
+    finally:
+        click.echo(handle.status)
 
 
 @click.command()

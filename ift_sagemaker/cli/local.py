@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from ift_sagemaker.cli.options import as_json, print_json
@@ -18,7 +20,14 @@ def status(as_json: bool) -> None:  # noqa: FBT001
         print_json(found)
         return
     for key, value in found.items():
-        click.echo(f"{key:<20} {', '.join(value) if isinstance(value, list) else value}")
+        click.echo(f"{key:<20} {_plain(value)}")
+
+
+def _plain(value: Any) -> str:
+    """A list as its items, a mapping as `name (status)`, nothing as a dash."""
+    if isinstance(value, dict):
+        value = [f"{name} ({status})" for name, status in value.items()]
+    return ", ".join(map(str, value)) or "-" if isinstance(value, list) else str(value)
 
 
 @click.command()

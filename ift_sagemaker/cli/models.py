@@ -54,9 +54,10 @@ def compare(families: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
             {"as_of": frame.attrs["as_of"], "table": frame.to_dict(), "sources": frame.attrs["sources"]}
         )
         return
-    from ift_sagemaker.report import comparison_table, to_text
+    from ift_sagemaker.report import comparison_tables, to_text, width
 
-    click.echo(to_text(comparison_table(frame)), nl=False)
+    for table in comparison_tables(frame, width()):
+        click.echo(to_text(table), nl=False)
 
 
 @click.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import re
+import shutil
 import sqlite3
 import time
 import uuid
@@ -13,8 +14,10 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+from ift_sagemaker.errors import ConfigError, StorageError
 from ift_sagemaker.local import identity, json_services, s3
 from ift_sagemaker.local.errors import (
     HTTPAnswer,
@@ -36,6 +39,7 @@ Answer = Callable[[Context, Request], HTTPAnswer]
 Print = Callable[[ServiceError, Request], HTTPAnswer]
 
 RUNTIME_MODULE = "ift_sagemaker.local.runtime"
+LEAST_FREE_BYTES = 8 * 2**20
 _LOG = logging.getLogger(__name__)
 _WITHOUT_BODY = (204, 304)
 _FORM = "application/x-www-form-urlencoded"
@@ -57,9 +61,34 @@ class _Service:
 
 
 def create_context(settings: LocalSettings, clock: Callable[[], float] = time.time) -> Context:
-    """Store and objects under `settings.root`, made when absent, wired to one clock."""
-    store = Store(settings.root, clock)
-    return Context(settings=settings, store=store, objects=ObjectStore(store), clock=clock)
+    """Store and objects under `settings.root`, made when absent, wired to one clock.
+
+    Raises StorageError where the root cannot be written, ConfigError where its state is damaged.
+    """
+    try:
+        store = Store(settings.root, clock)
+        return Context(settings=settings, store=store, objects=ObjectStore(store), clock=clock)
+    except (OSError, sqlite3.OperationalError) as error:
+        raise StorageError(
+            f"the local AWS cannot keep its state in {settings.root}: {error}. Free some space, or set "
+            "IFT_LOCAL_ROOT to a folder that can be written",
+            path=str(settings.root),
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise ConfigError(
+            f"the state of the local AWS in {settings.root} is damaged ({error}): remove it with "
+            "`ift local reset`, or set IFT_LOCAL_ROOT to another folder",
+            field="IFT_LOCAL_ROOT",
+            value=str(settings.root),
+        ) from error
+
+
+def has_no_space(root: Path) -> bool:
+    """Whether the disk of the root has less left than the state's own log may need."""
+    try:
+        return shutil.disk_usage(root).free < LEAST_FREE_BYTES
+    except OSError:
+        return False
 
 
 def create_app(context: Context) -> WSGIApplication:
@@ -162,17 +191,19 @@ def _print_s3(error: ServiceError, request: Request) -> HTTPAnswer:
 
 
 def _as_service_error(error: Exception, context: Context, request: Request) -> ServiceError:
-    if _is_disk_full(error):
+    if _is_disk_full(error, context.settings.root):
         return disk_full(context.settings.root)
     if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
         return ServiceError("ServiceUnavailable", "The state of the local AWS is busy; ask again", 503)
-    _LOG.error("%s %s failed inside the local AWS", request.method, request.path, exc_info=error)
+    _LOG.warning("%s %s failed inside the local AWS: %r", request.method, request.path, error)
+    _LOG.debug("its traceback", exc_info=error)
     return ServiceError("InternalFailure", f"The local AWS failed: {type(error).__name__}: {error}", 500)
 
 
-def _is_disk_full(error: Exception) -> bool:
+def _is_disk_full(error: Exception, root: Path) -> bool:
     if isinstance(error, sqlite3.OperationalError):
-        return "disk is full" in str(error)
+        # SQLite calls a full disk an I/O error where it was a page of its log that did not fit
+        return "disk is full" in str(error) or ("disk I/O" in str(error) and has_no_space(root))
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 

@@ -80,8 +80,8 @@ class JobPlan:
     fingerprint: str
     attempt: int
     place: Place
-    uploads: tuple[Upload, ...]
-    request: Mapping[str, Any]
+    uploads: tuple[Upload, ...] = field(repr=False)
+    request: Mapping[str, Any] = field(repr=False)
     cost: Cost
     rows: int
 
@@ -129,9 +129,9 @@ class DeploymentPlan:
     """One endpoint: the three requests in the order AWS needs them."""
 
     endpoint_name: str
-    create_model: Mapping[str, Any]
-    create_endpoint_config: Mapping[str, Any]
-    create_endpoint: Mapping[str, Any]
+    create_model: Mapping[str, Any] = field(repr=False)
+    create_endpoint_config: Mapping[str, Any] = field(repr=False)
+    create_endpoint: Mapping[str, Any] = field(repr=False)
     usd_per_hour: float | None
     owner: str
     """Token of who deploys; what was made carries it as a tag."""

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from ift_sagemaker.report.tables import (
     comparison_table,
+    comparison_tables,
     dataset_report,
     endpoints_table,
     evaluation_table,
     jobs_table,
     models_table,
     to_text,
+    width,
 )
 
 __all__ = [
     "comparison_table",
+    "comparison_tables",
     "dataset_report",
     "endpoints_table",
     "evaluation_table",
     "jobs_table",
     "models_table",
     "to_text",
+    "width",
 ]

@@ -19,12 +19,20 @@ if TYPE_CHECKING:
     from ift_sagemaker.data.report import DatasetReport
 
 
-def to_text(renderable: RenderableType, width: int | None = None) -> str:
-    """The renderable as text: of the terminal's width, or 100 columns where there is none."""
+_FEATURE_WIDTH = 24
+_CELL_WIDTH = 26
+
+
+def width() -> int:
+    """Columns of the terminal, 100 where there is none."""
     terminal = Console(stderr=True)
-    wide = width or (terminal.width if terminal.is_terminal else 100)
+    return terminal.width if terminal.is_terminal else 100
+
+
+def to_text(renderable: RenderableType, columns: int | None = None) -> str:
+    """The renderable as text, as wide as the terminal unless `columns` says otherwise."""
     buffer = io.StringIO()
-    Console(file=buffer, width=wide, color_system=None, legacy_windows=False).print(renderable)
+    Console(file=buffer, width=columns or width(), color_system=None, legacy_windows=False).print(renderable)
     return buffer.getvalue()
 
 
@@ -41,6 +49,13 @@ def evaluation_table(evaluation: Evaluation) -> Table:
             ),
         )
     return table
+
+
+def comparison_tables(frame: pd.DataFrame, columns: int) -> list[Table]:
+    """As many tables as it takes to keep every cell readable in `columns`."""
+    beside = max(1, (columns - _FEATURE_WIDTH) // _CELL_WIDTH)
+    names = list(frame.columns)
+    return [comparison_table(frame[names[start : start + beside]]) for start in range(0, len(names), beside)]
 
 
 def comparison_table(frame: pd.DataFrame) -> Table:

@@ -9,6 +9,7 @@ from ift_sagemaker.data import InstructionDataset
 from ift_sagemaker.evaluation import Evaluation
 from ift_sagemaker.report import (
     comparison_table,
+    comparison_tables,
     dataset_report,
     endpoints_table,
     evaluation_table,
@@ -49,6 +50,13 @@ def test_what_rests_on_general_knowledge_is_marked() -> None:
     assert "Yes *" in text
 
 
+def test_a_comparison_that_is_too_wide_becomes_several_tables() -> None:
+    frame = catalog.compare("bert", "llama", "qwen")
+    assert len(comparison_tables(frame, 100)) == 2
+    assert len(comparison_tables(frame, 20)) == 3
+    assert "Primary Use Case" in "".join(to_text(table, 100) for table in comparison_tables(frame, 100))
+
+
 def test_jobs_and_endpoints_are_listed_with_their_status_in_utc() -> None:
     job = {"TrainingJobName": "ift-a", "TrainingJobStatus": "Failed", "CreationTime": CREATED}
     assert "ift-a" in to_text(jobs_table([job]))
@@ -58,7 +66,7 @@ def test_jobs_and_endpoints_are_listed_with_their_status_in_utc() -> None:
 
 
 def test_models_are_listed_by_what_people_choose_by() -> None:
-    text = to_text(models_table(catalog.models()), width=160)
+    text = to_text(models_table(catalog.models()), columns=160)
     assert "134,515,008" in text
     assert "Apache-2.0" in text
 
