@@ -28,6 +28,7 @@ WANTED_SUFFIXES = (".safetensors", ".json", ".txt", ".jinja")
 _CHUNK = 1024 * 1024
 
 Tell = Callable[[str], None]
+Sync = Callable[[int], None]
 
 
 class Fetcher(Protocol):
@@ -101,9 +102,11 @@ class WeightsCache:
         *,
         fetchers: Sequence[Fetcher] | None = None,
         environment: Mapping[str, str] = os.environ,
+        sync: Sync = os.fsync,
     ) -> None:
         self.root = (root or _default_root(environment)) / "weights"
         self._fetchers = fetchers
+        self._sync = sync
 
     def find(self, model_id: str) -> Weights | None:
         """The weights on this machine; None where they were not pulled, or files are missing or cut short.
@@ -163,13 +166,21 @@ class WeightsCache:
         manifest = asdict(weights) | {"folder": FILES}
         with (partial / MANIFEST).open("w", encoding="utf-8") as file:
             json.dump(manifest, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
         partial.chmod(0o755)
+        self._sync_all(partial)
         home = self.root / weights.model_id
         if home.exists():
             shutil.rmtree(home)
         partial.rename(home)
+
+    def _sync_all(self, folder: Path) -> None:
+        """Brings everything below `folder` to the disk: a rename must not get there before its content."""
+        for path in (*folder.rglob("*"), folder):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                self._sync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def _kept(self, model: FoundationModel) -> Weights:
         weights = self.find(model.model_id)

@@ -163,15 +163,17 @@ def model_or_role(params: Request) -> Iterator[str]:
 
 
 def serverless_variant_fields(params: Request) -> Iterator[str]:
-    fields = (
-        "InitialInstanceCount",
-        "VolumeSizeInGB",
-        "ManagedInstanceScaling",
-        "InferenceAmiVersion",
-        "CoreDumpConfig",
-        "ModelDataDownloadTimeoutInSeconds",
-        "ContainerStartupHealthCheckTimeoutInSeconds",
+    yield from _beside_serverless(
+        params, ("InitialInstanceCount", "VolumeSizeInGB", "ManagedInstanceScaling")
     )
+
+
+def serverless_variant_options(params: Request) -> Iterator[str]:
+    timeouts = ("ModelDataDownloadTimeoutInSeconds", "ContainerStartupHealthCheckTimeoutInSeconds")
+    yield from _beside_serverless(params, ("InferenceAmiVersion", "CoreDumpConfig", *timeouts))
+
+
+def _beside_serverless(params: Request, fields: tuple[str, ...]) -> Iterator[str]:
     for path, variant in _serverless_variants(params):
         for field in present(variant, fields):
             yield f"{path}.{field} does not go with ServerlessConfig"

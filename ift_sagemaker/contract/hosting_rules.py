@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from ift_sagemaker.contract import hosting_checks as check
-from ift_sagemaker.contract.rule import Rule
+from ift_sagemaker.contract.rule import Check, Effect, Rule
 from ift_sagemaker.contract.shared_rules import MODEL, tag_rules
 
 _KNOWN = "general knowledge"
@@ -15,7 +14,7 @@ _SERVERLESS = "Amazon SageMaker developer guide, serverless endpoints"
 
 
 def _rules_of(operation: str, prefix: str) -> Callable[..., Rule]:
-    def rule(name: str, sentence: str, source: str, function: Any, effect: Any = "refused") -> Rule:
+    def rule(name: str, sentence: str, source: str, function: Check, effect: Effect = "refused") -> Rule:
         return Rule(f"{prefix}.{name}", operation, sentence, source, _READ, function, effect)
 
     return rule
@@ -29,7 +28,7 @@ MODEL_RULES: tuple[Rule, ...] = (
     _model(
         "one-container-form",
         "A model has a PrimaryContainer or Containers, not both.",
-        _KNOWN,
+        "aws/amazon-sagemaker-operator-for-k8s, thread 164",
         check.one_container_form,
     ),
     _model(
@@ -37,12 +36,14 @@ MODEL_RULES: tuple[Rule, ...] = (
         "A container has an Image or a ModelPackageName.",
         f"{MODEL}: ContainerDefinition; exclusion itself: {_KNOWN}",
         check.image_or_package,
+        "doubtful",
     ),
     _model(
         "one-artefact-field",
         "A container has a ModelDataUrl or a ModelDataSource, not both.",
         _KNOWN,
         check.one_artefact_field,
+        "doubtful",
     ),
     _model(
         "artefact-url-suffix",
@@ -85,11 +86,12 @@ MODEL_RULES: tuple[Rule, ...] = (
         "Additional model data sources have different names.",
         _KNOWN,
         check.source_names_unique,
+        "doubtful",
     ),
     _model(
         "registry-vpc",
         "An image in a private registry needs a VpcConfig.",
-        f"{MODEL}: ImageConfig.RepositoryAccessMode",
+        "Amazon SageMaker developer guide, private Docker registry for real-time inference containers",
         check.registry_vpc,
     ),
     _model(
@@ -113,6 +115,7 @@ ENDPOINT_CONFIG_RULES: tuple[Rule, ...] = (
         "Variant names are unique in a configuration.",
         _KNOWN,
         check.variant_names_unique,
+        "doubtful",
     ),
     _config(
         "one-kind-of-capacity",
@@ -125,18 +128,27 @@ ENDPOINT_CONFIG_RULES: tuple[Rule, ...] = (
         "A variant with an InstanceType has an InitialInstanceCount.",
         _KNOWN,
         check.variant_count,
+        "doubtful",
     ),
     _config(
         "model-or-role",
         "A variant names a model, or the configuration has a role for inference components.",
         "Amazon SageMaker developer guide, inference components; " + _KNOWN,
         check.model_or_role,
+        "doubtful",
     ),
     _config(
         "serverless-variant-fields",
-        "A serverless variant has no instances, volume, scaling, AMI, core dump or timeouts.",
-        f"{_SERVERLESS}; timeouts, AMI and core dump: {_KNOWN}",
+        "A serverless variant has no instances, volume or scaling.",
+        _SERVERLESS,
         check.serverless_variant_fields,
+    ),
+    _config(
+        "serverless-variant-options",
+        "A serverless variant has no AMI, core dump or timeouts.",
+        _KNOWN,
+        check.serverless_variant_options,
+        "doubtful",
     ),
     _config(
         "serverless-config-fields",
@@ -169,7 +181,13 @@ ENDPOINT_CONFIG_RULES: tuple[Rule, ...] = (
         check.hosting_key_on_nvme,
         "ignored",
     ),
-    _config("weights-positive", "Some variant has a weight over 0.", _KNOWN, check.weights_positive),
+    _config(
+        "weights-positive",
+        "Some variant has a weight over 0.",
+        _KNOWN,
+        check.weights_positive,
+        "doubtful",
+    ),
     _config(
         "no-elastic-inference",
         "AcceleratorType is no longer supported.",
@@ -181,6 +199,7 @@ ENDPOINT_CONFIG_RULES: tuple[Rule, ...] = (
         "MinInstanceCount is at most MaxInstanceCount.",
         _KNOWN,
         check.scaling_range,
+        "doubtful",
     ),
     _config(
         "prefix-routing",
@@ -221,6 +240,7 @@ ENDPOINT_RULES: tuple[Rule, ...] = (
         "CANARY needs CanarySize, LINEAR needs LinearStepSize.",
         _KNOWN,
         check.traffic_step,
+        "doubtful",
     ),
     *tag_rules("CreateEndpoint", "endpoint"),
 )

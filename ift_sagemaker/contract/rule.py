@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 Request = Mapping[str, Any]
 Check = Callable[[Request], Iterator[str]]
+Effect = Literal["refused", "ignored", "doubtful"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,9 @@ class Rule:
     """`check` yields one text for every place that breaks the rule.
 
     `effect` is "refused" where AWS answers with an error, "ignored" where it accepts the request and does
-    not do what a field says. `source` says where the rule was read; "general knowledge" means unverified.
+    not do what a field says, "doubtful" where AWS may refuse and nothing of AWS's own says so: only an AWS
+    page, the service model or a public thread makes a rule refuse. `source` says where the rule was read;
+    "general knowledge" means unverified.
     """
 
     id: str
@@ -25,7 +28,7 @@ class Rule:
     source: str
     date: str
     check: Check
-    effect: Literal["refused", "ignored"] = "refused"
+    effect: Effect = "refused"
 
 
 def section(params: Request, *path: str) -> Request:

@@ -1,7 +1,7 @@
 """What AWS demands of a request beyond its shapes, as a table: pre-flight for the SDK, law for the local AWS.
 
-Every rule can be decided from the request alone and carries its source and the day it was read. Rules whose
-source is "general knowledge" were not confirmed on a page or on live AWS.
+Every rule can be decided from the request alone and carries its source and the day it was read. Rules that
+rest on general knowledge, or on the source of an SDK, refuse nothing: they are remarks.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ift_sagemaker.contract.hosting_rules import ENDPOINT_CONFIG_RULES, ENDPOINT_RULES, MODEL_RULES
-from ift_sagemaker.contract.rule import Rule
+from ift_sagemaker.contract.rule import Effect, Rule
 from ift_sagemaker.contract.training_rules import TRAINING_RULES
 
 RULES: tuple[Rule, ...] = TRAINING_RULES + MODEL_RULES + ENDPOINT_CONFIG_RULES + ENDPOINT_RULES
@@ -25,10 +25,10 @@ def violations(operation: str, params: Mapping[str, Any]) -> list[str]:
 
 
 def remarks(operation: str, params: Mapping[str, Any]) -> list[str]:
-    """What AWS would accept and then not do; same form as `violations`."""
-    return _texts(operation, params, "ignored")
+    """What AWS would accept and then not do, and what it may refuse; same form as `violations`."""
+    return _texts(operation, params, "ignored", "doubtful")
 
 
-def _texts(operation: str, params: Mapping[str, Any], effect: str) -> list[str]:
-    rules = [rule for rule in RULES if rule.operation == operation and rule.effect == effect]
+def _texts(operation: str, params: Mapping[str, Any], *effects: Effect) -> list[str]:
+    rules = [rule for rule in RULES if rule.operation == operation and rule.effect in effects]
     return [f"{found} [{rule.id}]" for rule in rules for found in rule.check(params)]

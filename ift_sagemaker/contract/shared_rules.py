@@ -53,6 +53,7 @@ def tag_rules(operation: str, prefix: str) -> tuple[Rule, ...]:
             "AWS tagging rules, general knowledge",
             "2026-11-23",
             tag_keys_reserved,
+            "doubtful",
         ),
         Rule(
             f"{prefix}.tag-characters",

@@ -116,8 +116,8 @@ def preferences_exclusive(params: Request) -> Iterator[str]:
     resources = _resources(params)
     if not present(resources, ("InstancePreferences",)):
         return
-    if present(resources, ("InstancePlacementConfig",)):
-        yield "ResourceConfig.InstancePlacementConfig does not go with InstancePreferences"
+    for field in present(resources, ("InstanceType", "InstanceGroups", "InstancePlacementConfig")):
+        yield f"ResourceConfig.{field} does not go with InstancePreferences"
     if is_true(params, "EnableManagedSpotTraining"):
         yield "EnableManagedSpotTraining does not go with ResourceConfig.InstancePreferences"
 
@@ -252,6 +252,8 @@ def pipe_only_fields(params: Request) -> Iterator[str]:
 
 
 def model_channel_file(params: Request) -> Iterator[str]:
+    if _serverless(params):
+        return
     for path, channel in _channels(params):
         mode = _input_mode(params, channel)
         if text(channel, "ContentType") == "application/x-sagemaker-model" and mode != "File":

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ift_sagemaker.contract import training_checks as check
-from ift_sagemaker.contract.rule import Rule
+from ift_sagemaker.contract.rule import Check, Effect, Rule
 from ift_sagemaker.contract.shared_rules import MODEL, tag_rules
 
 OPERATION = "CreateTrainingJob"
@@ -13,7 +11,7 @@ _KNOWN = "general knowledge"
 _READ = "2026-11-23"
 
 
-def _rule(name: str, sentence: str, source: str, function: Any, effect: Any = "refused") -> Rule:
+def _rule(name: str, sentence: str, source: str, function: Check, effect: Effect = "refused") -> Rule:
     return Rule(f"training.{name}", OPERATION, sentence, source, _READ, function, effect)
 
 
@@ -29,6 +27,7 @@ TRAINING_RULES: tuple[Rule, ...] = (
         "A serverless job names no image, no instances and no volume.",
         f"{MODEL}: ServerlessJobConfig, ResourceConfig.VolumeSizeInGB; exclusion itself: {_KNOWN}",
         check.serverless_alone,
+        "doubtful",
     ),
     _rule(
         "serverless-evaluation-type",
@@ -47,15 +46,21 @@ TRAINING_RULES: tuple[Rule, ...] = (
         "A job has one of InstanceType, InstanceGroups, InstancePreferences.",
         f"{MODEL}: ResourceConfig.InstancePreferences; for InstanceGroups {_KNOWN}",
         check.one_kind_of_resources,
+        "doubtful",
     ),
     _rule(
         "instance-count",
         "Without InstanceGroups the InstanceCount is at least 1 (the model's minimum is 0).",
         f"{MODEL}: ResourceConfig.InstanceCount; {_KNOWN}",
         check.instance_count,
+        "doubtful",
     ),
     _rule(
-        "group-names-unique", "Instance group names are unique in a job.", _KNOWN, check.group_names_unique
+        "group-names-unique",
+        "Instance group names are unique in a job.",
+        _KNOWN,
+        check.group_names_unique,
+        "doubtful",
     ),
     _rule(
         "channel-groups-exist",
@@ -65,7 +70,7 @@ TRAINING_RULES: tuple[Rule, ...] = (
     ),
     _rule(
         "preferences-exclusive",
-        "InstancePreferences exclude InstancePlacementConfig and spot.",
+        "InstancePreferences exclude InstanceType, InstanceGroups, InstancePlacementConfig and spot.",
         f"{MODEL}: ResourceConfig.InstancePreferences",
         check.preferences_exclusive,
     ),
@@ -102,7 +107,7 @@ TRAINING_RULES: tuple[Rule, ...] = (
     _rule(
         "max-wait-without-spot",
         "MaxWaitTimeInSeconds goes with spot only.",
-        _KNOWN,
+        "Kenza-AI/sagify, thread 111; aws/amazon-sagemaker-examples, thread 869",
         check.max_wait_without_spot,
     ),
     _rule(
@@ -138,10 +143,26 @@ TRAINING_RULES: tuple[Rule, ...] = (
         check.volume_size_needed,
     ),
     _rule(
-        "warm-pool-with-spot", "Warm pools do not go with spot training.", _KNOWN, check.warm_pool_with_spot
+        "warm-pool-with-spot",
+        "Warm pools do not go with spot training.",
+        _KNOWN,
+        check.warm_pool_with_spot,
+        "doubtful",
     ),
-    _rule("channel-names-unique", "Channel names are unique in a job.", _KNOWN, check.channel_names_unique),
-    _rule("one-source-per-channel", "A channel has one data source.", _KNOWN, check.one_source_per_channel),
+    _rule(
+        "channel-names-unique",
+        "Channel names are unique in a job.",
+        _KNOWN,
+        check.channel_names_unique,
+        "doubtful",
+    ),
+    _rule(
+        "one-source-per-channel",
+        "A channel has one data source.",
+        _KNOWN,
+        check.one_source_per_channel,
+        "doubtful",
+    ),
     _rule(
         "augmented-manifest-pipe",
         "AugmentedManifestFile needs the input mode Pipe.",
@@ -157,20 +178,23 @@ TRAINING_RULES: tuple[Rule, ...] = (
     _rule(
         "model-channel-file",
         "A channel of application/x-sagemaker-model has the input mode File.",
-        f"{MODEL}: Channel.InputMode",
+        f"{MODEL}: Channel.InputMode, as advice; refusal: {_KNOWN}",
         check.model_channel_file,
+        "doubtful",
     ),
     _rule(
         "file-system-vpc",
         "A file system as data source needs a VpcConfig.",
         _KNOWN,
         check.file_system_vpc,
+        "doubtful",
     ),
     _rule(
         "private-registry-vpc",
         "An image in a private registry needs a VpcConfig.",
         f"{MODEL}: TrainingImageConfig.TrainingRepositoryAccessMode; {_KNOWN}",
         check.private_registry_vpc,
+        "doubtful",
     ),
     _rule(
         "eula-accepted",
@@ -183,12 +207,14 @@ TRAINING_RULES: tuple[Rule, ...] = (
         "A gated artefact comes by environment or by channel, not by both.",
         "sagemaker SDK 3.27.0, source of the JumpStart trainer",
         check.one_gated_mechanism,
+        "doubtful",
     ),
     _rule(
         "checkpoint-path",
         "Checkpoints are written to an absolute path outside SageMaker's own folders.",
         _KNOWN,
         check.checkpoint_path,
+        "doubtful",
     ),
     *tag_rules(OPERATION, "training"),
 )

@@ -196,9 +196,10 @@ class InstructionDataset:
     ) -> tuple[InstructionDataset, InstructionDataset]:
         """(train, test): a partition that keeps the order and never parts rows of the same prompt.
 
-        `test_size` is the share of rows for test, over 0 and under 1; the test part is at most that large,
-        but never empty. The same rows, seed and size give the same parts, in any order of rows. Raises
-        ConfigError where no such partition exists.
+        `test_size` is the share of rows for test, over 0 and under 1: n rows with different prompts give
+        round(n * test_size) test rows, at least 1 and leaving at least 1. Where prompts repeat it may be
+        fewer, and more only where every prompt has more rows than that. The same rows, seed and size give the
+        same parts, in any order of rows. Raises ConfigError where no such partition exists.
         """
         prompts = [self.prompt(row) for row in self._rows]
         train, test = split_by_prompt(prompts, test_size=test_size, seed=seed)

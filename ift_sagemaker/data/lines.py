@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import IO, Any, NoReturn
 
@@ -108,9 +109,9 @@ def _strict_loads(text: str | bytes) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise _NotStrictJSONError("duplicate-key", f"has the key {twice[0]!r} more than once")
+        counts = Counter(name for name, _ in pairs)
+        twice = min(name for name, count in counts.items() if count > 1)
+        raise _NotStrictJSONError("duplicate-key", f"has the key {twice!r} more than once")
     return value
 
 

@@ -11,6 +11,8 @@ from ift_sagemaker.errors import ConfigError
 def split_by_prompt(prompts: Sequence[str], *, test_size: float, seed: int) -> tuple[list[int], list[int]]:
     """(train, test) indexes in order; equal prompts stay together.
 
+    Test has as many rows as whole prompts allow, up to the share rounded to a whole number of rows, at least
+    1 and leaving at least 1; where no prompt has so few rows, the prompt with the fewest.
     Prompts are drawn in the order of a hash of seed and prompt, so neither the order of the rows nor the
     version of Python matters.
     """
@@ -28,7 +30,8 @@ def split_by_prompt(prompts: Sequence[str], *, test_size: float, seed: int) -> t
         raise ConfigError(
             f"{len(prompts)} rows with {len(groups)} different prompts cannot be split", field="test_size"
         )
-    test = set(_drawn(groups, max(1, round(len(prompts) * test_size)), seed))
+    target = min(max(1, round(len(prompts) * test_size)), len(prompts) - 1)
+    test = set(_drawn(groups, target, seed))
     return [index for index in range(len(prompts)) if index not in test], sorted(test)
 
 

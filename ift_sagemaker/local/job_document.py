@@ -9,7 +9,7 @@ from typing import Any
 
 from ift_sagemaker.local.checkpoints import DEFAULT_PATH
 from ift_sagemaker.local.errors import ServiceError
-from ift_sagemaker.local.resources import MAX_REASON, Document, invalid, not_offered_yet
+from ift_sagemaker.local.resources import MAX_REASON, Document, invalid, not_offered_yet, split_s3
 from ift_sagemaker.local.settings import LocalSettings
 from ift_sagemaker.wire.paths import ML_ROOT
 
@@ -62,6 +62,9 @@ _REFUSED = (
 )
 
 
+_OWN_FOLDERS = ("input", "model", "output", "code")
+
+
 class StopAsked(Exception):  # noqa: N818 - an event, not an error
     """StopTrainingJob came before the step that was about to begin."""
 
@@ -75,22 +78,34 @@ def refuse_unsupported(request: Mapping[str, Any]) -> None:
     if not algorithm.get("TrainingImage"):
         raise not_offered_yet("CreateTrainingJob without AlgorithmSpecification.TrainingImage")
     _refuse_resources(request.get("ResourceConfig", {}))
-    for channel in request.get("InputDataConfig", []):
+    channels = request.get("InputDataConfig", [])
+    for channel in channels:
         _refuse_channel(channel, algorithm.get("TrainingInputMode", "File"))
-    path = request.get("CheckpointConfig", {}).get("LocalPath") or DEFAULT_PATH
-    parts = path.split("/")
-    if not path.startswith(f"{ML_ROOT}/") or ".." in parts or not path.rstrip("/").removeprefix(ML_ROOT):
-        raise not_offered_yet(f"CheckpointConfig.LocalPath {path}, which is not below {ML_ROOT}")
+    if len({channel["ChannelName"] for channel in channels}) < len(channels):
+        raise not_offered_yet("InputDataConfig with two channels of one name")
+    split_s3(request["OutputDataConfig"]["S3OutputPath"])
+    if request.get("CheckpointConfig"):
+        _refuse_checkpoints(request["CheckpointConfig"])
     _check_metrics(algorithm)
+
+
+def _refuse_checkpoints(config: Mapping[str, Any]) -> None:
+    split_s3(config["S3Uri"])
+    path = config.get("LocalPath") or DEFAULT_PATH
+    parts = [part for part in path.removeprefix(ML_ROOT).split("/") if part not in ("", ".")]
+    if not path.startswith(f"{ML_ROOT}/") or ".." in parts or not parts:
+        raise not_offered_yet(f"CheckpointConfig.LocalPath {path}, which is not below {ML_ROOT}")
+    if parts[0] in _OWN_FOLDERS:
+        raise not_offered_yet(f"CheckpointConfig.LocalPath {path}, which is one of SageMaker's own folders")
 
 
 def _refuse_resources(resources: Mapping[str, Any]) -> None:
     for field in ("InstanceGroups", "InstancePreferences", "TrainingPlanArn"):
         if resources.get(field):
             raise not_offered_yet(f"ResourceConfig.{field}")
-    count = resources.get("InstanceCount", 1)
+    count = resources.get("InstanceCount")
     if count != 1:
-        raise not_offered_yet(f"ResourceConfig.InstanceCount {count}: training on several instances")
+        raise not_offered_yet(f"ResourceConfig.InstanceCount {count}: training on other than one instance")
     if not resources.get("InstanceType"):
         raise not_offered_yet("CreateTrainingJob without ResourceConfig.InstanceType")
 
@@ -98,7 +113,7 @@ def _refuse_resources(resources: Mapping[str, Any]) -> None:
 def _refuse_channel(channel: Mapping[str, Any], mode: str) -> None:
     name = channel["ChannelName"]
     source = channel["DataSource"].get("S3DataSource")
-    if source is None:
+    if source is None or len(channel["DataSource"]) > 1:
         raise not_offered_yet(f"channel {name} from elsewhere than S3")
     if source["S3DataType"] != "S3Prefix":
         raise not_offered_yet(f"channel {name} with S3DataType {source['S3DataType']}")
@@ -117,8 +132,9 @@ def _check_metrics(algorithm: Mapping[str, Any]) -> None:
         try:
             re.compile(definition["Regex"])
         except re.error as error:
-            raise invalid(
-                f"The regular expression of metric {definition['Name']} is invalid: {error}"
+            # the engine of AWS is another one and may take it
+            raise not_offered_yet(
+                f"metric {definition['Name']} with a regular expression that Python cannot read ({error})"
             ) from None
 
 

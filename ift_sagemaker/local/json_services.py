@@ -41,8 +41,11 @@ def answer(context: Context, request: Request) -> HTTPAnswer:
 
 
 def check(service: str, operation: str, params: Mapping[str, Any]) -> None:
-    """Raises the ValidationException that tells all that is wrong with `params`."""
-    misshapen = shapes.violations(service, operation, params)
+    """Raises the ValidationException that tells all that is wrong with `params`.
+
+    Instance types that the installed botocore does not know pass: AWS adds types faster than anyone upgrades.
+    """
+    misshapen = shapes.violations(service, operation, params, known_instances_only=False)
     if misshapen:
         count = len(misshapen)
         noun = "error" if count == 1 else "errors"

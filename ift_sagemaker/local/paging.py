@@ -25,12 +25,17 @@ class Listing:
     status: str = ""
     order: str = "Descending"
 
+    @property
+    def status_after_cut(self) -> bool:
+        """Whether `StatusEquals` is applied to the cut page, which AWS says of ListTrainingJobs."""
+        return self.member == "TrainingJobSummaries"
+
 
 def listed(documents: Iterable[Document], params: Mapping[str, Any], listing: Listing) -> dict[str, Any]:
     """The answer of a List operation.
 
-    As on AWS, `StatusEquals` is applied after the page is cut, so a page may be short or empty and still
-    have a NextToken (API reference of ListTrainingJobs).
+    Where the listing applies `StatusEquals` after the cut, a page may be short or empty and still have a
+    NextToken.
     """
     descending = params.get("SortOrder", listing.order) == "Descending"
     field = _sort_field(params, listing)
@@ -50,7 +55,7 @@ def listed(documents: Iterable[Document], params: Mapping[str, Any], listing: Li
         listing.member: [
             {name: item[name] for name in listing.fields if name in item}
             for item in found[:size]
-            if params.get("StatusEquals") in (None, item.get(listing.status))
+            if not listing.status_after_cut or _has_status(item, params, listing)
         ]
     }
     if len(found) > size:
@@ -66,10 +71,16 @@ def _sort_field(params: Mapping[str, Any], listing: Listing) -> str:
 def _matches(document: Document, params: Mapping[str, Any], listing: Listing) -> bool:
     if params.get("NameContains", "").lower() not in document[listing.name].lower():
         return False
+    if not listing.status_after_cut and not _has_status(document, params, listing):
+        return False
     return all(
         _within(document.get(field, 0), params.get(f"{field}After"), params.get(f"{field}Before"))
         for field in ("CreationTime", "LastModifiedTime")
     )
+
+
+def _has_status(document: Document, params: Mapping[str, Any], listing: Listing) -> bool:
+    return params.get("StatusEquals") in (None, document.get(listing.status))
 
 
 def _within(value: float, after: float | None, before: float | None) -> bool:

@@ -87,6 +87,14 @@ def public(document: Mapping[str, Any]) -> Document:
 
 
 def split_s3(uri: str) -> tuple[str, str]:
-    """Bucket and key (or prefix) of an `s3://` address."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    """Bucket and key (or prefix) of an `s3://` address.
+
+    Raises:
+        ServiceError: another form of address, which AWS would take. Its text may hold a signature: not told.
+    """
+    scheme, separator, path = uri.partition("://")
+    if scheme != "s3" or not separator:
+        form = f"{scheme}://" if separator else "no scheme"
+        raise not_offered_yet(f"an S3 address with {form} in place of s3://")
+    bucket, _, key = path.partition("/")
     return bucket, key

@@ -93,6 +93,11 @@ class JobPlan:
         """Raises RequestError with everything AWS's shapes and rules would refuse."""
         refuse_violations("CreateTrainingJob", self.request)
 
+    @property
+    def remarks(self) -> list[str]:
+        """What AWS takes and then ignores, and what may be refused but rests on no page we know."""
+        return rules.remarks("CreateTrainingJob", self.request)
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "kind": self.kind,
@@ -100,6 +105,7 @@ class JobPlan:
             "fingerprint": self.fingerprint,
             "attempt": self.attempt,
             "rows": self.rows,
+            "remarks": self.remarks,
             "uploads": [upload.to_dict() for upload in self.uploads],
             "request": dict(self.request),
             "usd_per_hour": self.cost.usd_per_hour,
@@ -115,6 +121,7 @@ class JobPlan:
             f"  cost       {self.cost}",
             f"  uploads    {len(self.uploads)} objects, {total / 1e6:.1f} MB, to s3://{self.place.bucket}",
             *(f"             {upload.size:>12,} B  {upload.key}" for upload in self.uploads),
+            *(f"  note       {remark}" for remark in self.remarks),
             "  request    CreateTrainingJob",
             json.dumps(self.request, indent=2, ensure_ascii=False),
         ]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -58,6 +59,19 @@ def test_what_was_pulled_is_found_with_its_hashes(tmp_path: Path) -> None:
     assert {file.path for file in pulled.files} == set(CHECKPOINT)
     assert pulled.size == sum(map(len, CHECKPOINT.values()))
     assert _entries(tmp_path) == {MODEL, f".{MODEL}.lock"}
+
+
+def test_every_file_and_folder_is_on_the_disk_before_the_weights_appear(tmp_path: Path) -> None:
+    home = tmp_path / "weights" / MODEL
+    synced: set[int] = set()
+
+    def sync(descriptor: int) -> None:
+        assert not home.exists()
+        synced.add(os.fstat(descriptor).st_ino)
+
+    WeightsCache(tmp_path, fetchers=[Source()], sync=sync).pull(MODEL)
+    assert {path.name for path in home.rglob("*")} == {*CHECKPOINT, "files", "manifest.json"}
+    assert synced == {path.stat().st_ino for path in (home, *home.rglob("*"))}
 
 
 def test_a_second_pull_fetches_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, NamedTuple
 
 import pytest
@@ -30,7 +31,7 @@ PREFIXES = {
 
 class Case(NamedTuple):
     allowed: dict[str, Any]
-    refused: dict[str, Any]
+    fired: dict[str, Any]
 
 
 def _training(**changes: Any) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def _serverless(**changes: Any) -> dict[str, Any]:
     )
 
 
-def _resources(**fields: Any) -> dict[str, Any]:
+def resources(**fields: Any) -> dict[str, Any]:
     return _training(ResourceConfig={"VolumeSizeInGB": 30, **fields})
 
 
@@ -64,7 +65,7 @@ def _channels(*channels: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 _BASE_MODEL = "arn:aws:sagemaker:us-east-1:aws:hub-content/SageMakerPublicHub/Model/m/1.0.0"
-_SERVERLESS_JOB = changed(
+SERVERLESS_JOB = changed(
     TRAINING,
     AlgorithmSpecification=None,
     ResourceConfig=None,
@@ -72,9 +73,9 @@ _SERVERLESS_JOB = changed(
 )
 _S3 = "DataSource__S3DataSource__"
 _VPC = {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}
-_GROUPS = [{"InstanceType": "ml.g5.xlarge", "InstanceCount": 1, "InstanceGroupName": name} for name in "ab"]
+GROUPS = [{"InstanceType": "ml.g5.xlarge", "InstanceCount": 1, "InstanceGroupName": name} for name in "ab"]
 _PREFERENCES = [{"InstanceType": name} for name in ("ml.g5.xlarge", "ml.g6.xlarge")]
-_COUNTED = [{**preference, "InstanceCount": 1} for preference in _PREFERENCES]
+COUNTED = [{**preference, "InstanceCount": 1} for preference in _PREFERENCES]
 _PLAN = "arn:aws:sagemaker:us-east-1:123456789012:training-plan/x"
 _PLANNED = [{**preference, "TrainingPlanArns": [_PLAN]} for preference in _PREFERENCES]
 _SPOT = {"EnableManagedSpotTraining": True, "StoppingCondition__MaxWaitTimeInSeconds": 7200}
@@ -113,52 +114,50 @@ _CANARY = changed(BLUE_GREEN, TrafficRoutingConfiguration__Type="CANARY")
 
 _OWN: dict[str, Case] = {
     "training.image-or-algorithm": Case(
-        _SERVERLESS_JOB, _training(AlgorithmSpecification={"TrainingInputMode": "File"})
+        SERVERLESS_JOB, _training(AlgorithmSpecification={"TrainingInputMode": "File"})
     ),
     "training.serverless-alone": Case(
-        _SERVERLESS_JOB, {**_SERVERLESS_JOB, "ResourceConfig": TRAINING["ResourceConfig"]}
+        SERVERLESS_JOB, {**SERVERLESS_JOB, "ResourceConfig": TRAINING["ResourceConfig"]}
     ),
     "training.serverless-evaluation-type": Case(
         changed(
-            _SERVERLESS_JOB,
+            SERVERLESS_JOB,
             ServerlessJobConfig__JobType="Evaluation",
             ServerlessJobConfig__EvaluationType="BenchmarkEvaluation",
         ),
-        changed(_SERVERLESS_JOB, ServerlessJobConfig__JobType="Evaluation"),
+        changed(SERVERLESS_JOB, ServerlessJobConfig__JobType="Evaluation"),
     ),
     "training.serverless-sequence-length": Case(
-        changed(_SERVERLESS_JOB, ServerlessJobConfig__SequenceLength="1024K"),
-        changed(_SERVERLESS_JOB, ServerlessJobConfig__SequenceLength="1025K"),
+        changed(SERVERLESS_JOB, ServerlessJobConfig__SequenceLength="1024K"),
+        changed(SERVERLESS_JOB, ServerlessJobConfig__SequenceLength="1025K"),
     ),
     "training.one-kind-of-resources": Case(
-        _resources(InstanceGroups=_GROUPS), _resources(InstanceType="ml.g5.xlarge", InstanceGroups=_GROUPS)
+        resources(InstanceGroups=GROUPS), resources(InstanceType="ml.g5.xlarge", InstanceGroups=GROUPS)
     ),
     "training.instance-count": Case(
-        _resources(InstanceGroups=_GROUPS), _training(ResourceConfig__InstanceCount=0)
+        resources(InstanceGroups=GROUPS), _training(ResourceConfig__InstanceCount=0)
     ),
     "training.group-names-unique": Case(
-        _resources(InstanceGroups=_GROUPS), _resources(InstanceGroups=[_GROUPS[0], _GROUPS[0]])
+        resources(InstanceGroups=GROUPS), resources(InstanceGroups=[GROUPS[0], GROUPS[0]])
     ),
     "training.channel-groups-exist": Case(
-        changed(
-            _resources(InstanceGroups=_GROUPS), **{f"InputDataConfig__0__{_S3}InstanceGroupNames": ["a"]}
-        ),
+        changed(resources(InstanceGroups=GROUPS), **{f"InputDataConfig__0__{_S3}InstanceGroupNames": ["a"]}),
         _training(**{f"InputDataConfig__0__{_S3}InstanceGroupNames": ["a"]}),
     ),
     "training.preferences-exclusive": Case(
-        _resources(InstancePreferences=_COUNTED),
-        changed(_resources(InstancePreferences=_COUNTED), EnableManagedSpotTraining=True),
+        resources(InstancePreferences=COUNTED),
+        changed(resources(InstancePreferences=COUNTED), EnableManagedSpotTraining=True),
     ),
     "training.preferences-unique": Case(
-        _resources(InstancePreferences=_COUNTED), _resources(InstancePreferences=[_COUNTED[0]] * 2)
+        resources(InstancePreferences=COUNTED), resources(InstancePreferences=[COUNTED[0]] * 2)
     ),
     "training.preferences-count": Case(
-        _resources(InstancePreferences=_PREFERENCES, InstanceCount=2),
-        _resources(InstancePreferences=[_COUNTED[0], _PREFERENCES[1]]),
+        resources(InstancePreferences=_PREFERENCES, InstanceCount=2),
+        resources(InstancePreferences=[COUNTED[0], _PREFERENCES[1]]),
     ),
     "training.preferences-plan": Case(
-        _resources(InstancePreferences=_PLANNED, InstanceCount=1),
-        _resources(InstancePreferences=_PLANNED, InstanceCount=1, TrainingPlanArn=_PLAN),
+        resources(InstancePreferences=_PLANNED, InstanceCount=1),
+        resources(InstancePreferences=_PLANNED, InstanceCount=1, TrainingPlanArn=_PLAN),
     ),
     "training.read-only-fields": Case(
         TRAINING, _training(ResourceConfig__SelectedInstanceType="ml.g5.xlarge")
@@ -177,17 +176,17 @@ _OWN: dict[str, Case] = {
     "training.pending-time-without-accelerator": Case(
         _training(StoppingCondition__MaxPendingTimeInSeconds=1800),
         changed(
-            _resources(InstanceType="ml.m5.xlarge", InstanceCount=1),
+            resources(InstanceType="ml.m5.xlarge", InstanceCount=1),
             StoppingCondition__MaxPendingTimeInSeconds=1800,
         ),
     ),
     "training.volume-key-on-nvme": Case(
-        _resources(InstanceType="ml.m5.xlarge", InstanceCount=1, VolumeKmsKeyId="key"),
+        resources(InstanceType="ml.m5.xlarge", InstanceCount=1, VolumeKmsKeyId="key"),
         _training(ResourceConfig__VolumeKmsKeyId="key"),
     ),
     "training.volume-size-on-nvme": Case(TRAINING, _training(ResourceConfig__VolumeSizeInGB=100)),
     "training.volume-size-needed": Case(
-        _resources(InstanceType="ml.m5.xlarge", InstanceCount=1),
+        resources(InstanceType="ml.m5.xlarge", InstanceCount=1),
         _training(ResourceConfig__InstanceType="ml.m5.xlarge"),
     ),
     "training.warm-pool-with-spot": Case(
@@ -278,6 +277,9 @@ _OWN: dict[str, Case] = {
         changed(_variant(ModelName=None), ExecutionRoleArn=TRAINING["RoleArn"]), _variant(ModelName=None)
     ),
     "endpointconfig.serverless-variant-fields": Case(_serverless(), _serverless(InitialInstanceCount=1)),
+    "endpointconfig.serverless-variant-options": Case(
+        _serverless(), _serverless(ContainerStartupHealthCheckTimeoutInSeconds=60)
+    ),
     "endpointconfig.serverless-config-fields": Case(
         _serverless(), {**_serverless(), "DataCaptureConfig": {"InitialSamplingPercentage": 1}}
     ),
@@ -367,14 +369,14 @@ def _found(rule_id: str, params: dict[str, Any]) -> list[str]:
     return [text for text in read(rule.operation, params) if text.endswith(f"[{rule_id}]")]
 
 
-def test_every_rule_has_an_allowed_and_a_refused_case() -> None:
+def test_every_rule_has_an_allowed_and_a_fired_case() -> None:
     assert set(CASES) == set(BY_ID)
     assert len(BY_ID) == len(rules.RULES)
 
 
 @pytest.mark.parametrize("rule_id", sorted(CASES))
 def test_a_request_that_breaks_a_rule_is_named_by_it(rule_id: str) -> None:
-    assert len(_found(rule_id, CASES[rule_id].refused)) >= 1
+    assert len(_found(rule_id, CASES[rule_id].fired)) >= 1
 
 
 @pytest.mark.parametrize("rule_id", sorted(CASES))
@@ -392,7 +394,7 @@ def test_a_request_as_the_library_makes_it_keeps_every_rule(operation: str) -> N
 def test_every_rule_says_what_it_demands_and_where_that_was_read(rule: Rule) -> None:
     assert rule.text.endswith(".")
     assert rule.source
-    assert rule.date.startswith("2026-")
+    assert date.fromisoformat(rule.date).isoformat() == rule.date
     assert rule.operation in ACCEPTED
 
 
@@ -412,7 +414,7 @@ def test_operations_without_rules_have_no_violations() -> None:
 
 
 def test_a_violation_names_path_value_and_what_is_allowed() -> None:
-    (found,) = rules.violations("CreateTrainingJob", CASES["training.max-runtime"].refused)
+    (found,) = rules.violations("CreateTrainingJob", CASES["training.max-runtime"].fired)
     assert "StoppingCondition.MaxRuntimeInSeconds: 2419201" in found
     assert "at most 2419200" in found
 

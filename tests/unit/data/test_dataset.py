@@ -66,6 +66,20 @@ def test_two_rows_split_into_one_and_one() -> None:
     assert (len(train), len(test)) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("count", "size", "expected"),
+    [(10, 0.25, 2), (10, 0.26, 3), (10, 0.99, 9), (10, 0.01, 1), (3, 0.5, 2), (7, 0.5, 4)],
+)
+def test_rows_of_different_prompts_give_the_rounded_share(count: int, size: float, expected: int) -> None:
+    train, test = _data(count).split(test_size=size)
+    assert (len(train), len(test)) == (count - expected, expected)
+
+
+def test_where_prompts_repeat_the_test_part_has_whole_prompts_only() -> None:
+    twice = InstructionDataset.from_rows([row for row in ROWS for _ in range(2)])
+    assert [len(twice.split(test_size=size)[1]) for size in (0.15, 0.25, 0.01)] == [2, 4, 2]
+
+
 def test_only_what_the_template_needs_travels() -> None:
     files = _data(1).wire_files()
     assert json.loads(files["train.jsonl"]) == {"instruction": "Add 0", "input": "0", "output": "1"}

@@ -92,6 +92,14 @@ def test_a_bad_line_is_named_with_line_field_and_rule(
     assert finding.severity == "error"
 
 
+def test_a_line_of_very_many_keys_is_searched_for_a_repeated_one_in_one_pass(tmp_path: Path) -> None:
+    keys = [*range(100_000), 99_999]
+    line = b"{" + b", ".join(b'"k%d": 0' % key for key in keys) + b"}"
+    assert len(line) < MAX_LINE_BYTES
+    (finding,) = _errors(_file(tmp_path, line, GOOD))
+    assert (finding.rule, "'k99999' more than once" in finding.message) == ("duplicate-key", True)
+
+
 def test_a_line_over_the_limit_is_named_and_the_next_ones_are_read(tmp_path: Path) -> None:
     long = b'{"instruction": "' + b"a" * MAX_LINE_BYTES + b'", "output": "x"}'
     first, second = _errors(_file(tmp_path, long, GOOD, b"{"))

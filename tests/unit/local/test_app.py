@@ -23,6 +23,7 @@ from ift_sagemaker.local import boto3_session
 from ift_sagemaker.local.app import create_app, create_context
 from ift_sagemaker.local.errors import ServiceError, disk_full
 from ift_sagemaker.local.json_services import check, output_shape, printed
+from ift_sagemaker.local.resources import split_s3
 from ift_sagemaker.local.settings import Context, LocalSettings
 
 
@@ -117,6 +118,32 @@ def test_rules_beyond_the_shapes_are_law_for_sagemaker() -> None:
         check("sagemaker", "CreateModel", request)
     assert raised.value.code == "ValidationException"
     assert "validation error" not in raised.value.message
+
+
+def _training(instance: str) -> dict[str, Any]:
+    return {
+        "TrainingJobName": "job",
+        "RoleArn": "arn:aws:iam::123456789012:role/ift-local",
+        "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
+        "OutputDataConfig": {"S3OutputPath": "s3://bkt/out"},
+        "ResourceConfig": {"InstanceType": instance, "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+    }
+
+
+def test_an_instance_type_newer_than_botocore_is_taken_and_a_malformed_one_is_not() -> None:
+    check("sagemaker", "CreateTrainingJob", _training("ml.z99.48xlarge"))
+    with pytest.raises(ServiceError, match=r"ml\.z99_48"):
+        check("sagemaker", "CreateTrainingJob", _training("ml.z99_48"))
+
+
+@pytest.mark.parametrize("uri", ["https://s3.amazonaws.com/bkt/key?X-Amz-Signature=0123", "bkt/key"])
+def test_an_address_of_another_form_is_not_offered_and_its_text_is_not_told(uri: str) -> None:
+    with pytest.raises(ServiceError, match="in place of s3://") as raised:
+        split_s3(uri)
+    assert raised.value.code == "UnsupportedOperation"
+    assert "key" not in raised.value.message
+    assert uri.startswith("https") is ("https://" in raised.value.message)
 
 
 def test_answers_hold_known_members_only_and_no_empty_structures() -> None:

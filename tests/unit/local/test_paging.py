@@ -10,7 +10,9 @@ import pytest
 
 from ift_sagemaker.local.errors import ServiceError
 from ift_sagemaker.local.paging import Listing, listed
+from ift_sagemaker.local.training_jobs import LISTING as TRAINING_JOBS
 
+JOBS = Listing("TrainingJobSummaries", "Name", ("Name",), "Status", order="Ascending")
 LISTING = Listing("Items", "Name", ("Name", "Status"), "Status", order="Ascending")
 DOCUMENTS = [
     {"Name": name, "CreationTime": float(when), "LastModifiedTime": when + 0.5, "Status": status}
@@ -50,10 +52,20 @@ def test_the_last_page_has_no_token() -> None:
     assert "NextToken" not in listed(DOCUMENTS, {"MaxResults": 4}, LISTING)
 
 
-def test_a_status_filter_works_on_the_page_that_was_cut_as_on_aws() -> None:
-    answer = listed(DOCUMENTS, {"MaxResults": 2, "StatusEquals": "Completed"}, LISTING)
-    assert names(answer) == ["alpha"]
-    assert "NextToken" in answer
+def test_a_status_filter_of_training_jobs_works_on_the_page_that_was_cut_as_on_aws() -> None:
+    asked = {"MaxResults": 2, "StatusEquals": "Completed"}
+    first = listed(DOCUMENTS, asked, JOBS)
+    assert first["TrainingJobSummaries"] == [{"Name": "alpha"}]
+    second = listed(DOCUMENTS, {**asked, "NextToken": first["NextToken"]}, JOBS)
+    assert second == {"TrainingJobSummaries": [{"Name": "delta"}]}
+    assert JOBS.member == TRAINING_JOBS.member
+
+
+def test_a_status_filter_of_other_kinds_works_before_the_page_is_cut() -> None:
+    asked = {"MaxResults": 2, "StatusEquals": "Completed"}
+    assert listed(DOCUMENTS, asked, LISTING) == {
+        "Items": [{"Name": name, "Status": "Completed"} for name in ("alpha", "delta")]
+    }
     assert every_page(MaxResults=1, StatusEquals="Failed") == ["gamma", "beta"]
 
 

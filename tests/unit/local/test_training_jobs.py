@@ -339,6 +339,30 @@ REFUSED: dict[str, dict[str, Any]] = {
     "LocalPath /checkpoints": {
         "CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/x", "LocalPath": "/checkpoints"}
     },
+    "own folders": {
+        "CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/x", "LocalPath": "/opt/ml/./model/checkpoints"}
+    },
+    "two channels of one name": {"channels": [channel("rows", f"s3://{BUCKET}/{key}") for key in "xy"]},
+    "elsewhere than S3": {
+        "channels": [
+            {
+                "ChannelName": "rows",
+                "DataSource": {
+                    "S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/x"},
+                    "FileSystemDataSource": {
+                        "FileSystemId": "fs-01234567",
+                        "FileSystemAccessMode": "ro",
+                        "FileSystemType": "EFS",
+                        "DirectoryPath": "/x",
+                    },
+                },
+            }
+        ]
+    },
+    "InstanceCount None": {"ResourceConfig": {"InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 1}},
+    "https:// in place of s3://": {
+        "OutputDataConfig": {"S3OutputPath": f"https://s3.amazonaws.com/{BUCKET}/x"}
+    },
     "TensorBoardOutputConfig": {"TensorBoardOutputConfig": {"S3OutputPath": f"s3://{BUCKET}/x"}},
     "has no local container": {"algorithm": {"ContainerEntrypoint": None}},
 }
@@ -355,7 +379,8 @@ def test_what_is_not_offered_yet_is_refused_by_name(aws: LocalAWS, words: str) -
     assert aws.sagemaker.list_training_jobs()["TrainingJobSummaries"] == []
 
 
-def test_a_metric_that_is_no_regular_expression_is_refused(aws: LocalAWS) -> None:
-    request = aws.request("job", algorithm={"MetricDefinitions": [{"Name": "loss", "Regex": "("}]})
+def test_a_metric_that_python_cannot_read_is_not_offered_for_another_engine_may(aws: LocalAWS) -> None:
+    regex = r"loss=(\p{N}+)"
+    request = aws.request("job", algorithm={"MetricDefinitions": [{"Name": "loss", "Regex": regex}]})
     code, message = refusal(aws.sagemaker.create_training_job, **request)
-    assert (code, "loss" in message) == ("ValidationException", True)
+    assert (code, "loss" in message) == ("UnsupportedOperation", True)
