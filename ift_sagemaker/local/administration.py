@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,12 +14,16 @@ from ift_sagemaker.local import isolation, launch
 from ift_sagemaker.local.app import create_context
 from ift_sagemaker.local.errors import ServiceError
 from ift_sagemaker.local.folders import remove_tree
-from ift_sagemaker.local.processes import PROC, Process, children, everything, remains
+from ift_sagemaker.local.images import REGISTRY_FILE
+from ift_sagemaker.local.processes import PROC, Process, children, everything, kill, remains
 from ift_sagemaker.local.reconcile import all_current
 from ift_sagemaker.local.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL, TRAINING_JOB
 from ift_sagemaker.local.settings import Context, LocalSettings
 
 STATE_FILE = "state.sqlite"
+_FOLDERS = ("s3", "jobs", "endpoints", "locks", "slots", "queue")
+# the state goes last: a reset that was cut short can be done again
+_FILES = ("schema.lock", REGISTRY_FILE, *(f"{STATE_FILE}{end}" for end in ("-journal", "-wal", "-shm", "")))
 _LISTENING = "0A"
 _PATIENCE_IN_SECONDS = 20.0
 
@@ -67,22 +70,18 @@ def supervisor_pid(settings: LocalSettings, kind: str, name: str) -> int | None:
 
 
 def reset(settings: LocalSettings, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Ends every job and endpoint at once and removes the root with all it holds.
+    """Ends every job and endpoint at once and removes all that a local AWS keeps, and the root with it.
 
-    Raises ConfigError for a folder that holds other things than a local AWS.
+    Raises ConfigError, before anything is touched, for a folder that holds other things as well.
     """
     root = settings.root
     if not root.exists():
         return
-    if any(root.iterdir()) and not (root / STATE_FILE).exists():
-        raise ConfigError(
-            f"{root} holds no local AWS and is left alone", field="IFT_LOCAL_ROOT", value=str(root)
-        )
+    _refuse_foreign(root)
     waited = 0.0
     while running := list(_running(root)):
         for process in running:
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+            kill(process)
         if waited >= _PATIENCE_IN_SECONDS:
             raise ConfigError(
                 f"processes {sorted(process.pid for process in running)} of {root} cannot be ended",
@@ -91,7 +90,32 @@ def reset(settings: LocalSettings, sleep: Callable[[float], None] = time.sleep) 
             )
         waited += 0.05
         sleep(0.05)
-    remove_tree(root)
+    _remove(root)
+
+
+def _refuse_foreign(root: Path) -> None:
+    names = {path.name for path in root.iterdir()}
+    if names and STATE_FILE not in names:
+        raise _refused(root, f"{root} holds no local AWS and is left alone")
+    if foreign := names.difference(_FOLDERS, _FILES):
+        listed = ", ".join(sorted(foreign))
+        raise _refused(root, f"{root} also holds {listed} and is left alone; move that elsewhere first")
+
+
+def _refused(root: Path, message: str) -> ConfigError:
+    return ConfigError(message, field="IFT_LOCAL_ROOT", value=str(root))
+
+
+def _remove(root: Path) -> None:
+    for name in _FOLDERS:
+        if (root / name).exists():
+            remove_tree(root / name)
+    for name in _FILES:
+        (root / name).unlink(missing_ok=True)
+    try:
+        root.rmdir()
+    except OSError as error:
+        raise _refused(root, f"{root} could not be removed whole: {error.strerror}") from error
 
 
 def _runner(settings: LocalSettings) -> str:
@@ -109,10 +133,8 @@ def _supervisors(root: Path) -> Iterator[tuple[Process, list[str]]]:
     """Each running supervisor of this root with its arguments: root, kind, name, lease."""
     for process in everything():
         words = _command(process.pid)
-        if launch.MODULE in words:
-            arguments = words[words.index(launch.MODULE) + 1 :]
-            if arguments[:1] == [str(root)]:
-                yield process, arguments
+        if words[1:4] == ["-m", launch.MODULE, str(root)]:
+            yield process, words[3:]
 
 
 def _running(root: Path) -> Iterator[Process]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import stat
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ift_sagemaker.local.errors import ServiceError
-from ift_sagemaker.local.folders import regular_files
+from ift_sagemaker.local.files import CANNOT_LINK
+from ift_sagemaker.local.left_behind import Entry, ProgramFolder
 from ift_sagemaker.local.objects import ObjectStore
 from ift_sagemaker.local.staging import DISK_FULL
 
@@ -45,7 +47,7 @@ class Upload:
     path: Path
 
 
-def pack(folder: Path, archive: Path) -> None:
+def pack(folder: ProgramFolder, archive: Path) -> None:
     """Writes a tar.gz of all below `folder`, in the order of names; equal content gives equal bytes."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -53,39 +55,64 @@ def pack(folder: Path, archive: Path) -> None:
         gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
-        for path in _everything(folder):
-            tar.add(path, path.relative_to(folder).as_posix(), recursive=False, filter=_nobody)
+        for entry in folder.entries():
+            _add(tar, entry)
 
 
-def _everything(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        yield path
-        if path.is_dir() and not path.is_symlink():
-            yield from _everything(path)
+def _add(tar: tarfile.TarFile, entry: Entry) -> None:
+    """Adds a file, folder or link; sockets, pipes and devices are left out."""
+    file = entry.open() if entry.is_plain else None
+    if file is not None:
+        with file:
+            tar.addfile(_nobody(tar.gettarinfo(arcname=entry.path, fileobj=file)), file)
+        return
+    member = tarfile.TarInfo(entry.path)
+    member.mode, member.mtime = stat.S_IMODE(entry.status.st_mode), int(entry.status.st_mtime)
+    if stat.S_ISDIR(entry.status.st_mode):
+        member.type = tarfile.DIRTYPE
+        tar.addfile(member)
+    elif stat.S_ISLNK(entry.status.st_mode):
+        member.type, member.linkname = tarfile.SYMTYPE, os.readlink(entry.name, dir_fd=entry.folder)
+        tar.addfile(member)
 
 
-def _nobody(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """The member without owner; sockets, pipes and devices are left out."""
+def _nobody(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """The member without owner."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     member.mtime = int(member.mtime)
-    return member if member.isreg() or member.isdir() or member.issym() or member.islnk() else None
+    return member
 
 
-def is_empty(folder: Path) -> bool:
-    """Whether there is nothing in a folder, or no folder."""
-    return not folder.is_dir() or next(folder.iterdir(), None) is None
-
-
-def archived(folder: Path, archive: Path, key: str) -> list[Upload]:
+def archived(folder: ProgramFolder, archive: Path, key: str) -> list[Upload]:
     """The folder as one tar.gz, packed beside it."""
     pack(folder, archive)
     return [Upload(key, archive)]
 
 
-def as_files(folder: Path, prefix: str) -> list[Upload]:
-    """The folder's plain files under a prefix."""
-    return [Upload(f"{prefix}{name}", path) for name, path in regular_files(folder)]
+def as_files(folder: ProgramFolder, prefix: str, desk: Path) -> list[Upload]:
+    """The folder's plain files under a prefix, linked into the new folder `desk`."""
+    desk.mkdir(parents=True)
+    uploads: list[Upload] = []
+    for entry in folder.entries():
+        copy = desk / str(len(uploads))
+        if entry.is_plain and _set_aside(entry, copy):
+            uploads.append(Upload(f"{prefix}{entry.path}", copy))
+    return uploads
+
+
+def _set_aside(entry: Entry, copy: Path) -> bool:
+    """Whether `copy` is now the same plain file, or a copy of it where the disk has no such link."""
+    try:
+        os.link(entry.name, copy, src_dir_fd=entry.folder, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in CANNOT_LINK:
+            raise
+        return stable_copy(entry, copy) is not None
+    if stat.S_ISREG(copy.lstat().st_mode):
+        return True
+    copy.unlink()  # replaced since it was seen
+    return False
 
 
 def put_all(objects: ObjectStore, bucket: str, uploads: Iterable[Upload]) -> None:
@@ -153,19 +180,22 @@ class _Limit:
             raise ArchiveError(f"the archive grows beyond {self._size} bytes")
 
 
-def stable_copy(source: Path, destination: Path) -> tuple[int, int] | None:
+def stable_copy(source: Entry, destination: Path) -> tuple[int, int] | None:
     """`(size, mtime in ns)` of a plain file that was copied whole; None where it changed meanwhile."""
     try:
-        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        reader = source.open()
     except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as reader:
-        before = signature(os.fstat(descriptor))
+    if reader is None:
+        return None
+    with reader:
+        before = signature(os.fstat(reader.fileno()))
         with destination.open("wb") as writer:
             shutil.copyfileobj(reader, writer, 1 << 20)
-        after = signature(os.fstat(descriptor))
+        after = signature(os.fstat(reader.fileno()))
     with suppress(OSError):
-        if before == after == signature(source.lstat()) and destination.stat().st_size == before[0]:
+        there = signature(os.lstat(source.name, dir_fd=source.folder))
+        if before == after == there and destination.stat().st_size == before[0]:
             return before
     return None
 

@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -77,16 +77,20 @@ class BubblewrapRunner:
 
     def start(self, launch: Launch) -> Program:
         (launch.scratch / "home").mkdir(parents=True, exist_ok=True)
+        environment = {**launch.environment, "HOME": "/tmp/home", "TMPDIR": "/tmp"}  # noqa: S108 - private
+        variables = _sealed_text(variables_as_arguments(environment))
         readable, writable = os.pipe()
         try:
-            command = [self._program, "--info-fd", str(writable), *arguments(launch), "--", *launch.command]
-            environment = {**launch.environment, "HOME": "/tmp/home", "TMPDIR": "/tmp"}  # noqa: S108 - private
-            process = spawn(command, environment, launch.output, cwd=Path("/"), pass_fds=(writable,))
+            told = ("--info-fd", str(writable), "--args", str(variables))
+            command = [self._program, *told, *arguments(launch), "--", *launch.command]
+            # bwrap itself runs outside: the program's variables (LD_PRELOAD) must not reach it
+            passed = (writable, variables)
+            process = spawn(command, {}, launch.output, cwd=Path("/"), pass_fds=passed)
             os.close(writable)
             writable = -1
             return self._started(process, readable)
         finally:
-            for descriptor in (readable, writable):
+            for descriptor in (readable, writable, variables):
                 if descriptor >= 0:
                     os.close(descriptor)
 
@@ -100,6 +104,29 @@ class BubblewrapRunner:
             process.wait()
             raise StartError("bwrap could not make its namespaces; its own words are in the log") from None
         return BubblewrapProgram(process, inside=inside)
+
+
+def variables_as_arguments(environment: Mapping[str, str]) -> bytes:
+    """The arguments of bwrap, each ended by a NUL, that make `environment` the program's.
+
+    Raises:
+        StartError: a name or a value cannot be one.
+    """
+    words = ["--clearenv"]
+    for name, value in environment.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise StartError(f"{name!r} cannot be an environment variable")
+        words += ["--setenv", name, value]
+    return b"".join(os.fsencode(word) + b"\0" for word in words)
+
+
+def _sealed_text(content: bytes) -> int:
+    """A descriptor to read `content` from, which has no name that another process could open."""
+    descriptor = os.memfd_create("arguments")
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
+        file.write(content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def arguments(launch: Launch) -> list[str]:
@@ -137,16 +164,28 @@ def _hiding(launch: Launch) -> Iterator[str]:
     for path in covered:
         yield from ("--tmpfs", str(path))
     yield from ("--bind", str(launch.scratch), "/tmp")  # noqa: S108 - the sandbox's own
-    yield from ("--tmpfs", "/opt")
-    with suppress(FileNotFoundError):
-        for path in sorted(Path("/opt").iterdir()):
-            if path.name != "ml":
-                yield from ("--ro-bind-try", str(path), str(path))
+    yield from optional_software(Path("/opt"), covered)
     needed = [path for path in python_folders() if _is_below(path, (*covered, Path("/tmp")))]  # noqa: S108
     for path in needed:
         yield from ("--ro-bind", str(path), str(path))
     for path in covered:
         if _is_below(path, needed):
+            yield from ("--tmpfs", str(path))
+
+
+def optional_software(opt: Path, covered: Iterable[Path]) -> Iterator[str]:
+    """What is in `/opt` but for `ml`, without the covered folders that are in it or hold it."""
+    yield from ("--tmpfs", str(opt))
+    covered = list(covered)
+    if any(opt.is_relative_to(path) for path in covered) or not opt.is_dir():
+        return
+    for path in sorted(opt.iterdir()):
+        if path.is_symlink():  # as a mount it would show again what is hidden where it leads
+            yield from ("--symlink", str(path.readlink()), str(path))
+        elif path.name != "ml" and path not in covered:
+            yield from ("--ro-bind-try", str(path), str(path))
+    for path in covered:
+        if path.is_relative_to(opt):
             yield from ("--tmpfs", str(path))
 
 
@@ -195,7 +234,18 @@ def works(program: str = PROGRAM) -> bool:
     if found is None:
         return False
     trial = [
-        *(found, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+        *(
+            found,
+            "--clearenv",
+            "--setenv",
+            "PATH",
+            os.defpath,
+            "--unshare-all",
+            "--die-with-parent",
+            "--new-session",
+            "--cap-drop",
+            "ALL",
+        ),
         *("--hostname", HOST, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
         *("--tmpfs", "/opt", "--dir", ML_ROOT, "--", "true"),
     ]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from ift_sagemaker.local.artifacts import signature, stable_copy
 from ift_sagemaker.local.errors import ServiceError
-from ift_sagemaker.local.folders import regular_files
+from ift_sagemaker.local.left_behind import Entry, ProgramFolder
 from ift_sagemaker.local.objects import ObjectStore
 from ift_sagemaker.local.resources import Document, split_s3
 from ift_sagemaker.local.staging import Downloads
@@ -21,10 +20,10 @@ INTERVAL_IN_SECONDS = 5.0
 Report = Callable[[str], None]
 
 
-def checkpoint_folder(job: Document, ml_root: Path) -> Path:
+def checkpoint_folder(job: Document, ml_root: Path) -> ProgramFolder:
     """The folder of this machine behind a job's CheckpointConfig.LocalPath, which is below `/opt/ml`."""
     named = job.get("CheckpointConfig", {}).get("LocalPath") or DEFAULT_PATH
-    return ml_root / named.rstrip("/").removeprefix(ML_ROOT).lstrip("/")
+    return ProgramFolder(ml_root, named.rstrip("/").removeprefix(ML_ROOT).lstrip("/"))
 
 
 class CheckpointMirror:
@@ -33,7 +32,7 @@ class CheckpointMirror:
     `desk` is a folder for the copies on their way. A file that changes while it is copied is taken next time.
     """
 
-    def __init__(self, objects: ObjectStore, uri: str, folder: Path, desk: Path) -> None:
+    def __init__(self, objects: ObjectStore, uri: str, folder: ProgramFolder, desk: Path) -> None:
         self._objects = objects
         self._uri = uri
         self._folder = folder
@@ -41,25 +40,25 @@ class CheckpointMirror:
         self._sent: dict[str, tuple[int, int]] = {}
 
     def restore(self) -> int:
-        """How many files came back from S3."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        count = Downloads(self._objects, share=False).copy(self._uri, self._folder)
-        self._sent = {name: signature(path.lstat()) for name, path in regular_files(self._folder)}
+        """How many files came back from S3; for the time before the program starts."""
+        self._folder.path.mkdir(parents=True, exist_ok=True)
+        count = Downloads(self._objects, share=False).copy(self._uri, self._folder.path)
+        self._sent = {entry.path: signature(entry.status) for entry in self._folder.entries()}
         return count
 
     def sync(self) -> int:
         """How many files went to S3."""
         self._desk.mkdir(parents=True, exist_ok=True)
-        return sum(self._send(name, path) for name, path in regular_files(self._folder))
+        return sum(self._send(entry) for entry in self._folder.entries() if entry.is_plain)
 
-    def _send(self, name: str, path: Path) -> bool:
-        with suppress(FileNotFoundError):
-            if self._sent.get(name) == signature(path.lstat()):
-                return False
+    def _send(self, entry: Entry) -> bool:
+        name = entry.path
+        if self._sent.get(name) == signature(entry.status):
+            return False
         bucket, prefix = split_s3(self._uri)
         copy = self._desk / "checkpoint"
         try:
-            copied = stable_copy(path, copy)
+            copied = stable_copy(entry, copy)
             if copied is None:
                 return False
             self._objects.put_file(bucket, f"{prefix.rstrip('/')}/{name}".lstrip("/"), copy)

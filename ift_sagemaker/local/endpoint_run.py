@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
-import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,7 +17,7 @@ from ift_sagemaker.local.folders import Workplace
 from ift_sagemaker.local.job_run import COVERAGE, Time, broken
 from ift_sagemaker.local.launch import import_path
 from ift_sagemaker.local.leases import Lease
-from ift_sagemaker.local.log_shipping import Events, LogPump
+from ift_sagemaker.local.log_shipping import Events, LogPump, ship_traceback
 from ift_sagemaker.local.processes import identify
 from ift_sagemaker.local.resources import ENDPOINT, Document, split_s3
 from ift_sagemaker.local.runner import Launch, Program, Runner, StartError, default_environment, introduction
@@ -92,7 +90,7 @@ class EndpointRun:
         except EndpointLost as error:
             self._fail(str(error))
         except Exception as error:  # noqa: BLE001 - whatever broke ends this endpoint, and is told in full
-            traceback.print_exc(file=sys.stderr)
+            ship_traceback(self._ship, self._context.clock())
             self._fail(broken(error))
 
     def _run(self) -> None:

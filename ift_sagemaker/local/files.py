@@ -19,7 +19,7 @@ from ift_sagemaker.local.store import locked
 
 CHUNK = 1 << 20
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
+CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
 
 Verify = Callable[[Mapping[str, bytes]], None]
 
@@ -56,6 +56,7 @@ class ObjectFiles:
         self._open_new = open_new
         self._final = home / "objects"
         self._incoming = home / "incoming"
+        self._sweep_time = home / "swept"
         self._final.mkdir(parents=True, exist_ok=True)
         self._incoming.mkdir(exist_ok=True)
 
@@ -136,6 +137,17 @@ class ObjectFiles:
         for file in files:
             self.path(file).unlink(missing_ok=True)
 
+    def swept(self) -> float:
+        """When the last sweep began, in epoch seconds; 0 where there was none."""
+        with suppress(FileNotFoundError):
+            return self._sweep_time.stat().st_mtime
+        return 0.0
+
+    def note_sweep(self, now: float) -> None:
+        """Has `swept` answer `now`."""
+        self._sweep_time.touch()
+        os.utime(self._sweep_time, (now, now))
+
     def sweep(self, in_use: Callable[[], set[str]]) -> int:
         """How many files without a row were removed; none while another process is writing."""
         with locked(self._home / "writers.lock", fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
@@ -155,7 +167,7 @@ def link_or_copy(source: Path, destination: Path) -> None:
     try:
         os.link(source, destination)
     except OSError as error:
-        if error.errno not in _CANNOT_LINK:
+        if error.errno not in CANNOT_LINK:
             raise
         with source.open("rb") as reader, destination.open("xb") as writer:
             shutil.copyfileobj(reader, writer, CHUNK)

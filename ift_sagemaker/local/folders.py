@@ -1,11 +1,8 @@
-"""Folders of a job or endpoint: where they are, walking what a program left there, removing them for good."""
+"""Folders of a job or endpoint: where they are, and removing them for good."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import stat
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,25 +72,3 @@ def _open_up(function: Any, name: str, _: Any) -> None:
             shutil.rmtree(name, ignore_errors=True)
         else:
             function(name)
-
-
-def regular_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """`(relative name, path)` of the plain files below a folder, by name; links are not followed."""
-    found = []
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = Path(parent) / name
-            with suppress(FileNotFoundError):
-                if stat.S_ISREG(path.lstat().st_mode):
-                    found.append((path.relative_to(folder).as_posix(), path))
-    return iter(sorted(found))
-
-
-def read_text(path: Path, limit: int) -> str | None:
-    """Up to `limit` characters of a plain file that a program wrote, None where there is none."""
-    with suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return file.read(limit * 4).decode("utf-8", "replace")[:limit]
-    return None

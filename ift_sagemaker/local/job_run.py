@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import sys
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,11 +13,12 @@ from pathlib import Path
 from ift_sagemaker.local import artifacts, job_document
 from ift_sagemaker.local.checkpoints import CheckpointMirror, MirrorThread, checkpoint_folder
 from ift_sagemaker.local.errors import ServiceError
-from ift_sagemaker.local.folders import Workplace, read_text
+from ift_sagemaker.local.folders import Workplace
 from ift_sagemaker.local.job_document import StopAsked
 from ift_sagemaker.local.leases import Lease
+from ift_sagemaker.local.left_behind import ProgramFolder
 from ift_sagemaker.local.log_lines import Metrics
-from ift_sagemaker.local.log_shipping import Events, LogPump
+from ift_sagemaker.local.log_shipping import Events, LogPump, ship_traceback
 from ift_sagemaker.local.processes import identify
 from ift_sagemaker.local.resources import MAX_REASON, TRAINING_JOB, Document, split_s3
 from ift_sagemaker.local.runner import Launch, Program, Runner, StartError, default_environment, introduction
@@ -76,7 +75,7 @@ class TrainingRun:
         except StartError as error:
             self._end("Failed", f"ClientError: The container could not be started: {error}")
         except Exception as error:  # noqa: BLE001 - whatever broke ends this job, and is told in full
-            traceback.print_exc(file=sys.stderr)
+            ship_traceback(self._ship, self._context.clock())
             self._end("Failed", broken(error))
 
     def _run(self) -> None:
@@ -185,7 +184,7 @@ class TrainingRun:
 
     def _conclude(self, ended: Ended) -> None:
         if ended.cause == EXIT and ended.code != 0:
-            failure = read_text(self._paths.failure, MAX_REASON)
+            failure = self._folder(self._paths.failure.parent).read_text(self._paths.failure.name, MAX_REASON)
             self._end("Failed", job_document.algorithm_error(ended.code, failure))
             return
         try:
@@ -208,16 +207,20 @@ class TrainingRun:
         uploads = [upload for title, folder in left for upload in self._packed(folder, f"{base}{title}")]
         artifacts.put_all(self._context.objects, bucket, uploads)
 
-    def _left(self, *, whole: bool) -> list[tuple[str, Path]]:
-        """What goes to S3, by title. Only a job that ended by itself has a model even where it is empty."""
-        model, output = self._paths.model, self._paths.output_data
-        found = [("model", model)] if whole or not artifacts.is_empty(model) else []
-        return found + ([] if artifacts.is_empty(output) else [("output", output)])
+    def _folder(self, path: Path) -> ProgramFolder:
+        return ProgramFolder(self._paths.root, path.relative_to(self._paths.root).as_posix())
 
-    def _packed(self, folder: Path, key: str) -> list[artifacts.Upload]:
+    def _left(self, *, whole: bool) -> list[tuple[str, ProgramFolder]]:
+        """What goes to S3, by title. Only a job that ended by itself has a model even where it is empty."""
+        model, output = self._folder(self._paths.model), self._folder(self._paths.output_data)
+        found = [("model", model)] if whole or not model.is_empty() else []
+        return found + ([] if output.is_empty() else [("output", output)])
+
+    def _packed(self, folder: ProgramFolder, key: str) -> list[artifacts.Upload]:
+        title = key.rpartition("/")[2]
         if self._job["OutputDataConfig"].get("CompressionType") == "NONE":
-            return artifacts.as_files(folder, f"{key}/")
-        archive = self._place.outgoing / f"{key.rpartition('/')[2]}.tar.gz"
+            return artifacts.as_files(folder, f"{key}/", self._place.outgoing / title)
+        archive = self._place.outgoing / f"{title}.tar.gz"
         return artifacts.archived(folder, archive, f"{key}.tar.gz")
 
     def _end(self, secondary: str, reason: str = "") -> None:

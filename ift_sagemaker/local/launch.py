@@ -7,7 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ift_sagemaker.local.errors import ServiceError
@@ -23,7 +23,14 @@ PATIENCE = 1.0
 PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 
 
-def begin(context: Context, kind: str, name: str, document: Document, slots: int) -> None:
+def begin(
+    context: Context,
+    kind: str,
+    name: str,
+    document: Document,
+    slots: int,
+    start: Callable[[Path, str, str, Lease], None] | None = None,
+) -> None:
     """Stores a new job or endpoint and starts its supervisor, in an order that a crash cannot break.
 
     Raises:
@@ -33,12 +40,15 @@ def begin(context: Context, kind: str, name: str, document: Document, slots: int
     lease = acquire(lease_path(root, kind, name), PATIENCE)
     if lease is None:
         raise taken(context, kind, name)
+    place, queue = Workplace.of(root, kind, name), Slots(root, kind, slots)
     try:
         insert(context, kind, name, document)
-        Workplace.of(root, kind, name).make()
-        Slots(root, kind, slots).enqueue(name, document["CreationTime"])
-        start_supervisor(root, kind, name, lease)
+        place.make()
+        queue.enqueue(name, document["CreationTime"])
+        (start or start_supervisor)(root, kind, name, lease)
     except OSError as error:
+        queue.leave(name)
+        place.remove()
         context.store.delete(kind, name)
         raise ServiceError("InternalFailure", f"{kind} {name} could not be started: {error}", 500) from error
     finally:

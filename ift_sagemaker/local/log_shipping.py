@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import select
 import sqlite3
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -18,6 +20,14 @@ _READ = 1 << 16
 
 Events = list[tuple[int, str]]
 Ship = Callable[[Events], None]
+
+
+def ship_traceback(ship: Ship, now: float) -> None:
+    """Prints the exception at hand, and ships its lines: what is printed goes when the folder goes."""
+    text = traceback.format_exc()
+    sys.stderr.write(text)
+    with suppress(OSError, sqlite3.Error, ServiceError):
+        ship([(int(now * 1000), f"ift-local: {line}") for line in text.splitlines()])
 
 
 class LogPump:

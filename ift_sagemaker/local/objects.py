@@ -2,14 +2,16 @@
 
 A file is written under a temporary name, fsync'ed, renamed, and only then named by a row; it is never written
 again (mode 0444), so a hard link to it stays what it was when the object is replaced or deleted. What a crash
-leaves without a row is swept at the next start.
+leaves without a row is swept by the first start of an hour.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from sqlite3 import Connection
@@ -22,6 +24,7 @@ from ift_sagemaker.local.store import Store
 
 DEFAULT_CONTENT_TYPE = "binary/octet-stream"
 MAX_KEY_BYTES = 1024
+SWEEP_INTERVAL_IN_SECONDS = 3600.0
 _PAGE = 500
 _RETRIES = 20
 
@@ -140,10 +143,16 @@ class ObjectStore:
         self.store = store
         self.files = ObjectFiles(store.root / "s3", open_new)
         store.ensure_schema(_SCHEMA)
-        self.sweep()
+        if self._sweep_is_due():
+            self.sweep()
+
+    def _sweep_is_due(self) -> bool:
+        since = self.store.clock() - self.files.swept()
+        return not 0 <= since < SWEEP_INTERVAL_IN_SECONDS
 
     def sweep(self) -> int:
         """How many files were removed that a crash left without a row."""
+        self.files.note_sweep(self.store.clock())
         return self.files.sweep(self._files_in_use)
 
     def _files_in_use(self) -> set[str]:
@@ -335,10 +344,17 @@ class ObjectStore:
                 unnamed = _replace(connection, row, condition)
                 unnamed += also(connection) if also else []
         except BaseException:
-            self.files.discard([new.staged.file])
+            self.forsake(new.staged.file)
             raise
         self.files.discard(unnamed)
         return self._object(row)
+
+    def forsake(self, file: str) -> None:
+        """Removes a file whose naming failed; it stays where a row names it (the interrupt came late)."""
+        sql = "SELECT 1 FROM objects WHERE file = ?1 UNION ALL SELECT 1 FROM parts WHERE file = ?1"
+        with suppress(sqlite3.Error):  # what cannot be told is left to the sweep
+            if not self.store.rows(sql, (file,)):
+                self.files.discard([file])
 
     def _object(self, row: Row) -> StoredObject:
         bucket, key, file, size, etag, modified, attributes, checksums = row

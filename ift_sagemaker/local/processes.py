@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ift_sagemaker.wire.paths import ML_ROOT, ML_ROOT_VARIABLE
+
 PROC = Path("/proc")
 _ROUNDS = 200
+_REAPING_ROUNDS = 20
 _PAUSE = 0.005
 _ZOMBIE = ("Z", "X")
 
@@ -96,9 +99,9 @@ def remains(recorded: dict[str, Any] | None) -> list[Process]:
     ]
 
 
-def marked(text: str) -> list[Process]:
-    """Processes with `text` as a whole argument, or as the whole value of an environment variable."""
-    mark = text.encode()
+def marked(ml_root: Path) -> list[Process]:
+    """Processes whose `/opt/ml` is the folder `ml_root`: by their environment, or a bwrap's own arguments."""
+    mark = os.fsencode(ml_root)
     return [item for item in everything() if item.pid != os.getpid() and _has_mark(item.pid, mark)]
 
 
@@ -108,7 +111,10 @@ def _has_mark(pid: int, mark: bytes) -> bool:
         variables = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
     except OSError:
         return False
-    return mark in words or any(variable.partition(b"=")[2] == mark for variable in variables)
+    if words[0].rpartition(b"/")[2] == b"bwrap":
+        bound = [b"--bind", mark, ML_ROOT.encode()]
+        return any(words[start : start + 3] == bound for start in range(len(words)))
+    return ML_ROOT_VARIABLE.encode() + b"=" + mark in variables
 
 
 def end(find: Callable[[], list[Process]]) -> int:
@@ -118,12 +124,12 @@ def end(find: Callable[[], list[Process]]) -> int:
         found = find()
         if not found:
             break
-        ended |= {process.pid for process in found if _kill(process)}
+        ended |= {process.pid for process in found if kill(process)}
         time.sleep(_PAUSE)
     return len(ended)
 
 
-def _kill(process: Process) -> bool:
+def kill(process: Process) -> bool:
     """Whether it was killed: this process, and none that got its number meanwhile."""
     with suppress(ProcessLookupError):
         handle = os.pidfd_open(process.pid)
@@ -141,7 +147,28 @@ def kill_children(pid: int) -> int:
     """How many children of this process were killed: for a subreaper, all that its children left behind."""
     found = children(pid)
     for process in found:
-        _kill(process)
-        with suppress(ChildProcessError):
-            os.waitpid(process.pid, 0)
+        kill(process)
+    reap(process.pid for process in found)
     return len(found)
+
+
+def reap(
+    pids: Iterable[int],
+    wait: Callable[[int, int], tuple[int, int]] = os.waitpid,
+    sleep: Callable[[float], None] = time.sleep,
+) -> set[int]:
+    """The killed children that the kernel did not give back within a tenth of a second."""
+    left = set(pids)
+    for _ in range(_REAPING_ROUNDS):
+        left = {pid for pid in left if not _is_reaped(pid, wait)}
+        if not left:
+            break
+        sleep(_PAUSE)
+    return left
+
+
+def _is_reaped(pid: int, wait: Callable[[int, int], tuple[int, int]]) -> bool:
+    try:
+        return wait(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True

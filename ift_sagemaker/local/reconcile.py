@@ -55,36 +55,36 @@ def reconcile(context: Context, kind: str, name: str, seen: Document | None = No
     lease = acquire(lease_path(context.store.root, kind, name))
     if lease is None:
         return context.store.get(kind, name)
+    words = Workplace.of(context.store.root, kind, name).last_words()
     try:
         document = context.store.get(kind, name)
         if document is not None and is_supervised(kind, document):
-            document = _bury(context, kind, name, document)
+            document = _bury(context, kind, name, document, words)
         lease.retire()
         return document
     except sqlite3.Error:
         if seen is None:
             raise
-        return _lost(context, kind, seen, Workplace.of(context.store.root, kind, name))
+        return _lost(context, kind, seen, words)
     finally:
         lease.release()
 
 
-def _bury(context: Context, kind: str, name: str, document: Document) -> Document | None:
+def _bury(context: Context, kind: str, name: str, document: Document, words: str) -> Document | None:
     place = Workplace.of(context.store.root, kind, name)
     end(lambda: remains(document.get("_program")))
     # a supervisor may die in the moment before it could record its program
-    end(lambda: marked(str(place.ml)))
+    end(lambda: marked(place.ml))
     if document.get("EndpointStatus") == "Deleting":
         place.remove()
         context.store.delete(kind, name)
         return None
-    buried = context.store.update(kind, name, lambda there: _lost(context, kind, there, place))
+    # the folder first: where this is cut short the document still asks for another look
     place.remove()
-    return buried
+    return context.store.update(kind, name, lambda there: _lost(context, kind, there, words))
 
 
-def _lost(context: Context, kind: str, document: Document, place: Workplace) -> Document:
-    words = place.last_words()
+def _lost(context: Context, kind: str, document: Document, words: str) -> Document:
     reason = f"InternalServerError: the supervisor of this {_NOUNS[kind]} died" + (
         f": {words}" if words else " (it was killed, or the machine was restarted)"
     )

@@ -40,7 +40,7 @@ _MAX_ORIGINAL = 4096
 class InvocationLimits:
     """Bytes of a request or answer, and seconds for an answer."""
 
-    body: int = 6_000_000
+    body: int = 6 << 20  # the maximum of BodyBlob in the service's model
     seconds: float = 60.0
 
 

@@ -34,6 +34,10 @@ class LocalSettings:
     stop_grace_in_seconds: float = 120.0
     role_arn: str = ROLE_ARN
 
+    def __post_init__(self) -> None:
+        # one name for one root: supervisors are found by the root in their command
+        object.__setattr__(self, "root", Path(os.path.realpath(self.root)))
+
     @classmethod
     def from_environment(
         cls,

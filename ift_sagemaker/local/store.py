@@ -10,10 +10,11 @@ import fcntl
 import json
 import os
 import sqlite3
+import stat
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ class Store:
     def __init__(self, root: Path, clock: Callable[[], float] | None = None) -> None:
         self.root = Path(root)
         self.clock = clock or time.time
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_private(self.root)
         self._pool = _Pool(self.root / "state.sqlite")
         weakref.finalize(self, self._pool.close)
         self.ensure_schema(_SCHEMA)
@@ -292,6 +293,20 @@ def _connect(path: Path) -> sqlite3.Connection:
     # FULL: an object's old file is removed after the commit, so the commit must be on disk by then
     connection.execute("PRAGMA synchronous=FULL")
     return connection
+
+
+def _make_private(root: Path) -> None:
+    """Makes the root and its state, closed to other users also where they are there already."""
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    state = root / "state.sqlite"
+    with suppress(FileExistsError):
+        # SQLite gives its other files the modes of this one; an existing one must not be opened beside SQLite
+        os.close(os.open(state, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    for path, mode in ((root, 0o700), (state, 0o600)):
+        there = path.stat()
+        # a sticky folder such as /tmp is everybody's
+        if there.st_mode & 0o077 and there.st_uid == os.geteuid() and not there.st_mode & stat.S_ISVTX:
+            path.chmod(mode)
 
 
 @contextmanager

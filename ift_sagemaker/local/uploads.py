@@ -125,7 +125,7 @@ class Uploads:
                 replaced = _files(connection, "upload = ? AND number = ?", (upload.id, number))
                 connection.execute("INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         except BaseException:
-            self._objects.files.discard([staged.file])
+            self._objects.forsake(staged.file)
             raise
         self._objects.files.discard(replaced)
         return part

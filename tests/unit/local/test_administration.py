@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from ift_sagemaker import local
 from ift_sagemaker.errors import ConfigError
+from ift_sagemaker.local import launch
 from ift_sagemaker.local.administration import _ports
+from tests.unit.local.machine import ENDLESS, LocalAWS, processes_of
 
 
 def test_looking_makes_nothing(tmp_path: Path) -> None:
@@ -57,3 +61,34 @@ def test_listening_ports_of_a_process_are_found() -> None:
 
 def test_no_supervisor_has_no_number(tmp_path: Path) -> None:
     assert local.supervisor_pid("job", "nobody", tmp_path) is None
+
+
+def test_a_local_aws_among_other_things_is_left_whole_and_the_others_are_named(tmp_path: Path) -> None:
+    local.boto3_session(tmp_path).client("s3").create_bucket(Bucket="bucket")
+    (tmp_path / "thesis.txt").write_text("years")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(ConfigError, match=r"also holds thesis\.txt"):
+        local.reset(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    (tmp_path / "thesis.txt").unlink()
+    local.reset(tmp_path)
+    assert not tmp_path.exists()
+
+
+def test_a_root_behind_a_link_is_one_root_and_its_supervisors_are_found_and_ended(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "aws")
+    aws = LocalAWS(tmp_path / "link", {"runner": "process"})
+    assert aws.settings.root == tmp_path / "aws"
+    aws.train("job", ENDLESS)
+    aws.says("job", "begun")
+    assert local.supervisor_pid("job", "job", tmp_path / "link") is not None
+    local.reset(tmp_path / "link")
+    assert processes_of(tmp_path / "aws") == []
+    assert not (tmp_path / "aws").exists()
+
+
+def test_a_process_that_only_names_a_supervisor_is_none(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", "input()", launch.MODULE, str(tmp_path), "job", "job"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as reader:
+        assert local.supervisor_pid("job", "job", tmp_path) is None
+        reader.communicate(b"\n", 10)

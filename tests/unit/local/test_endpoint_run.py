@@ -13,7 +13,7 @@ from ift_sagemaker.local.images import LocalContainer
 from ift_sagemaker.local.job_run import Time
 from ift_sagemaker.local.leases import acquire, lease_path
 from ift_sagemaker.local.resources import ENDPOINT
-from ift_sagemaker.local.runner import ProcessRunner
+from ift_sagemaker.local.runner import Launch, ProcessRunner, Program
 from ift_sagemaker.local.settings import Context, LocalSettings
 from tests.unit.local.machine import BUCKET, SERVER, FakeTime, LocalAWS, Settle
 
@@ -93,3 +93,13 @@ def test_an_endpoint_that_finds_no_slot_in_time_fails(aws: LocalAWS) -> None:
     assert found is not None
     assert found["FailureReason"].startswith("Unable to provision requested compute capacity: all 1 endpoint")
     taken.release()
+
+
+def test_a_fault_of_the_local_aws_itself_is_told_in_the_endpoints_log(aws: LocalAWS) -> None:
+    class Broken(ProcessRunner):
+        def start(self, launch: Launch) -> Program:
+            raise RuntimeError("this is not supposed to happen")
+
+    EndpointRun(aws.context, an_endpoint(aws), Broken()).run()
+    assert "ift-local: Traceback (most recent call last):" in aws.endpoint_log()
+    assert aws.endpoint_log()[-1] == "ift-local: RuntimeError: this is not supposed to happen"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -134,17 +134,38 @@ def test_the_rest_of_a_session_is_found_after_its_leader_is_gone() -> None:
     assert processes.end(lambda: processes.remains(recorded.record())) == 1
 
 
-def test_processes_are_found_by_a_mark_in_their_command_or_environment_as_a_whole(tmp_path: Path) -> None:
-    mark = str(tmp_path / "ml")
-    command = [sys.executable, "-c", "import time; time.sleep(60)"]
-    found = [
-        subprocess.Popen([*command, mark]),
-        subprocess.Popen(command, env={"IFT_ML_ROOT": mark}),
-        subprocess.Popen([*command, f"{mark}-other"], env={"OTHER": f"{mark}/x"}),
+def test_a_process_is_marked_by_the_variable_or_by_bwraps_bind_and_by_nothing_else(tmp_path: Path) -> None:
+    ml = tmp_path / "ml"
+    bind = ["--bind", str(ml), "/opt/ml"]
+    ours = [waiting([], {"IFT_ML_ROOT": str(ml)}), waiting(bind, {}, "/somewhere/bwrap")]
+    others = [
+        waiting([str(ml)], {}, "vim"),
+        waiting(bind, {}, "tail"),
+        waiting(["--bind", str(ml), "/mnt"], {}, "bwrap"),
+        waiting([], {"OTHER": str(ml), "IFT_ML_ROOT": f"{ml}-other"}),
     ]
-    assert Settle(3).until(lambda: len(processes.marked(mark)) == 2)
-    assert processes.end(lambda: processes.marked(mark)) == 2
-    assert [process.wait(5) for process in found[:2]] == [-9, -9]
-    assert found[2].poll() is None
-    found[2].kill()
-    found[2].wait(5)
+    assert Settle(3).until(lambda: len(processes.marked(ml)) == 2)
+    assert processes.end(lambda: processes.marked(ml)) == 2
+    assert [process.wait(5) for process in ours] == [-9, -9]
+    assert [process.poll() for process in others] == [None] * 4
+    for process in (*ours, *others):
+        process.communicate(b"go\n", 5)
+
+
+def waiting(words: list[str], environment: dict[str, str], name: str = "sh") -> subprocess.Popen[bytes]:
+    """A process of that argv[0], with arguments, that waits for a line."""
+    command = [name, "-c", "read line", *words]
+    return subprocess.Popen(command, executable="/bin/sh", env=environment, stdin=subprocess.PIPE)
+
+
+def test_a_child_that_the_kernel_does_not_give_back_is_not_waited_for() -> None:
+    flags: list[int] = []
+
+    def stuck(pid: int, flag: int) -> tuple[int, int]:
+        flags.append(flag)
+        return (pid, 9) if pid == 1 else (0, 0)
+
+    clock = FakeTime()
+    assert processes.reap([1, 2], stuck, clock.sleep) == {2}
+    assert set(flags) == {os.WNOHANG}
+    assert sum(clock.slept) < 1

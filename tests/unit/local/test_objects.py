@@ -8,9 +8,12 @@ import io
 import multiprocessing
 import os
 import signal
+import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import BinaryIO
@@ -18,8 +21,9 @@ from typing import BinaryIO
 import pytest
 
 from ift_sagemaker.local.errors import ServiceError
-from ift_sagemaker.local.objects import ObjectStore, Precondition
+from ift_sagemaker.local.objects import SWEEP_INTERVAL_IN_SECONDS, Attributes, ObjectStore, Precondition
 from ift_sagemaker.local.store import Store
+from ift_sagemaker.local.uploads import Uploads
 
 
 @pytest.fixture
@@ -33,7 +37,7 @@ def objects(tmp_path: Path) -> Iterator[ObjectStore]:
 
 def files_under(objects: ObjectStore) -> list[Path]:
     home = objects.store.root / "s3"
-    return [path for path in home.rglob("*") if path.is_file() and path.name != "writers.lock"]
+    return [path for path in home.rglob("*") if path.is_file() and path.name not in ("writers.lock", "swept")]
 
 
 class FullDisk(io.FileIO):
@@ -94,7 +98,8 @@ def test_a_writer_killed_half_way_leaves_the_old_object_and_nothing_after_a_rest
     writer.kill()
     writer.join()
     assert objects.get("bkt", "k") == old
-    assert files_under(ObjectStore(objects.store)) == [old.path]
+    assert objects.sweep() == 1
+    assert files_under(objects) == [old.path]
 
 
 def test_readers_always_see_one_whole_version_while_a_writer_replaces_it(objects: ObjectStore) -> None:
@@ -200,12 +205,12 @@ def test_a_failed_precondition_leaves_the_old_object_alone(objects: ObjectStore)
     assert [path.read_bytes() for path in files_under(objects)] == [b"old"]
 
 
-def test_files_that_a_crash_left_are_swept_at_the_next_start(objects: ObjectStore) -> None:
+def test_files_that_a_crash_left_are_swept_by_the_first_start_of_an_hour(objects: ObjectStore) -> None:
     kept = objects.put("bkt", "k", b"kept")
     home = objects.store.root / "s3"
     staged = objects.files.stage(io.BytesIO(b"renamed, then the power went"))
     (home / "incoming" / "half").write_bytes(b"half")
-    again = ObjectStore(objects.store)
+    again = ObjectStore(Store(objects.store.root, lambda: time.time() + SWEEP_INTERVAL_IN_SECONDS))
     assert files_under(again) == [kept.path]
     assert not objects.files.path(staged.file).exists()
 
@@ -213,9 +218,45 @@ def test_files_that_a_crash_left_are_swept_at_the_next_start(objects: ObjectStor
 def test_a_sweep_stands_back_while_somebody_writes(objects: ObjectStore) -> None:
     with objects.files.writing():
         staged = objects.files.stage(io.BytesIO(b"about to be named"))
-        ObjectStore(objects.store)
+        assert objects.sweep() == 0
         assert objects.files.path(staged.file).exists()
     assert objects.sweep() == 1
+
+
+def test_a_start_within_the_hour_sweeps_nothing(objects: ObjectStore) -> None:
+    staged = objects.files.stage(io.BytesIO(b"left by a crash"))
+    ObjectStore(Store(objects.store.root, lambda: time.time() + SWEEP_INTERVAL_IN_SECONDS / 2))
+    assert objects.files.path(staged.file).exists()
+    ObjectStore(Store(objects.store.root, lambda: time.time() - 2 * SWEEP_INTERVAL_IN_SECONDS))
+    assert not objects.files.path(staged.file).exists()
+
+
+class InterruptedLate(Store):
+    """A store whose caller is interrupted in the moment after the commit."""
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        with super().transaction() as connection:
+            yield connection
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_after_the_commit_leaves_the_object_its_file(objects: ObjectStore) -> None:
+    late = ObjectStore(InterruptedLate(objects.store.root))
+    with pytest.raises(KeyboardInterrupt):
+        late.put("bkt", "k", b"whole")
+    found = objects.get("bkt", "k")
+    assert found is not None
+    assert found.path.read_bytes() == b"whole"
+
+
+def test_an_interrupt_after_the_commit_leaves_a_part_its_file(objects: ObjectStore) -> None:
+    uploads = Uploads(objects)
+    upload = uploads.get("bkt", "k", uploads.create("bkt", "k", Attributes(), "", ""))
+    late = Uploads(ObjectStore(InterruptedLate(objects.store.root)))
+    with pytest.raises(KeyboardInterrupt):
+        late.put_part(upload, 1, objects.files.stage(io.BytesIO(b"part")), {})
+    assert objects.files.path(uploads.parts(upload)[1].file).read_bytes() == b"part"
 
 
 def test_put_file_links_the_file_and_closes_it_to_writing(objects: ObjectStore, tmp_path: Path) -> None:

@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from ift_sagemaker.local import processes
-from ift_sagemaker.local.bubblewrap import BubblewrapRunner, arguments, covered_folders, python_folders, works
+from ift_sagemaker.local.bubblewrap import (
+    BubblewrapRunner,
+    arguments,
+    covered_folders,
+    optional_software,
+    python_folders,
+    variables_as_arguments,
+    works,
+)
 from ift_sagemaker.local.errors import ServiceError
 from ift_sagemaker.local.isolation import choose, named
 from ift_sagemaker.local.runner import Launch, ProcessRunner, Program, Runner, StartError, default_environment
@@ -244,3 +252,46 @@ def test_endpoints_share_the_network_and_jobs_do_not(tmp_path: Path) -> None:
     words = arguments(launch)
     start = words.index("/opt/ml/input")
     assert words[start - 2 : start + 1] == ["--ro-bind", str(tmp_path / "input"), "/opt/ml/input"]
+
+
+def test_hidden_folders_under_opt_are_covered_after_opt_is_shown(tmp_path: Path) -> None:
+    opt = tmp_path / "opt"
+    for name in ("tools", "data/aws", "home", "ml"):
+        (opt / name).mkdir(parents=True)
+    (opt / "way").symlink_to(opt / "home")
+    words = list(optional_software(opt, [opt / "data/aws", opt / "home", tmp_path / "elsewhere"]))
+    assert words == [
+        *("--tmpfs", str(opt)),
+        *("--ro-bind-try", str(opt / "data"), str(opt / "data")),
+        *("--ro-bind-try", str(opt / "tools"), str(opt / "tools")),
+        *("--symlink", str(opt / "home"), str(opt / "way")),
+        *("--tmpfs", str(opt / "data/aws"), "--tmpfs", str(opt / "home")),
+    ]
+    assert list(optional_software(opt, [opt])) == ["--tmpfs", str(opt)]
+
+
+def test_a_variable_cannot_carry_arguments_into_bwrap() -> None:
+    assert variables_as_arguments({"A": "b c"}) == b"--clearenv\0--setenv\0A\0b c\0"
+    for name, value in (("A", "x\0--bind\0/\0/mnt"), ("A=B", "x"), ("", "x")):
+        with pytest.raises(StartError, match="cannot be an environment variable"):
+            variables_as_arguments({name: value})
+
+
+@pytest.mark.bwrap
+def test_variables_reach_the_program_and_not_the_bwrap_around_it(tmp_path: Path) -> None:
+    (tmp_path / "ml").mkdir()
+    readable, writable = os.pipe()
+    code = "import os; print(os.environ['MINE'], flush=True)"
+    environment = {**default_environment(), "MINE": "secret"}
+    command = ("python3", "-c", f"{code}; {SAY_READY}")
+    launch = Launch(command, environment, tmp_path / "ml", tmp_path / "tmp", writable)
+    program = BubblewrapRunner().start(launch)
+    os.close(writable)
+    try:
+        assert Started(program, readable).says("secret")
+        around = Path(f"/proc/{program.pid}")
+        assert b"secret" not in (around / "environ").read_bytes() + (around / "cmdline").read_bytes()
+    finally:
+        program.kill()
+        assert program.wait(5) is not None
+        os.close(readable)

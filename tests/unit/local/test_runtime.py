@@ -122,6 +122,10 @@ def test_requests_and_answers_beyond_the_limit_are_refused(aws: LocalAWS) -> Non
         invoke_endpoint(aws.context, "end", {}, b"x", limits)
 
 
+def test_a_body_may_have_six_mebibytes() -> None:
+    assert InvocationLimits().body == 6_291_456
+
+
 def test_an_endpoint_that_is_not_there_or_not_in_service_is_a_validation_error(aws: LocalAWS) -> None:
     with refused() as told:
         aws.runtime.invoke_endpoint(EndpointName="other", Body=b"")

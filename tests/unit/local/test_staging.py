@@ -6,14 +6,25 @@ import gzip
 import io
 import os
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from ift_sagemaker.local import artifacts
-from ift_sagemaker.local.artifacts import ArchiveError, Caps, Upload, extract, pack, put_all, stable_copy
+from ift_sagemaker.local.artifacts import (
+    ArchiveError,
+    Caps,
+    Upload,
+    as_files,
+    extract,
+    pack,
+    put_all,
+    stable_copy,
+)
 from ift_sagemaker.local.checkpoints import CheckpointMirror, MirrorThread, checkpoint_folder
-from ift_sagemaker.local.folders import Workplace, read_text, regular_files
+from ift_sagemaker.local.folders import Workplace
+from ift_sagemaker.local.left_behind import Entry, ProgramFolder
 from ift_sagemaker.local.objects import ObjectStore
 from ift_sagemaker.local.staging import DownloadError, Downloads, relative_name, safe_name
 from ift_sagemaker.local.store import Store
@@ -27,7 +38,8 @@ def objects(tmp_path: Path) -> ObjectStore:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {name: path.read_bytes() for name, path in regular_files(folder)}
+    found = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +108,7 @@ def test_equal_folders_give_equal_archives_in_the_order_of_names(tmp_path: Path)
             (folder / name).write_text(name)
             os.utime(folder / name, (1000, 1000))
         os.utime(folder / "deep", (1000, 1000))
-        pack(folder, tmp_path / f"{number}.tar.gz")
+        pack(ProgramFolder(tmp_path, str(number)), tmp_path / f"{number}.tar.gz")
     assert (tmp_path / "0.tar.gz").read_bytes() == (tmp_path / "1.tar.gz").read_bytes()
     with tarfile.open(tmp_path / "0.tar.gz") as tar:
         assert tar.getnames() == ["a", "b", "deep", "deep/z"]
@@ -108,7 +120,7 @@ def test_an_archive_holds_no_pipes_and_links_stay_links(tmp_path: Path) -> None:
     folder.mkdir()
     os.mkfifo(folder / "pipe")
     (folder / "link").symlink_to("/etc/hostname")
-    pack(folder, tmp_path / "m.tar.gz")
+    pack(ProgramFolder(tmp_path, "model"), tmp_path / "m.tar.gz")
     with tarfile.open(tmp_path / "m.tar.gz") as tar:
         assert [(member.name, member.issym()) for member in tar] == [("link", True)]
 
@@ -116,7 +128,7 @@ def test_an_archive_holds_no_pipes_and_links_stay_links(tmp_path: Path) -> None:
 def test_a_packed_folder_comes_back_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "in" / "deep").mkdir(parents=True)
     (tmp_path / "in" / "deep" / "weights").write_bytes(os.urandom(100_000))
-    pack(tmp_path / "in", tmp_path / "m.tar.gz")
+    pack(ProgramFolder(tmp_path, "in"), tmp_path / "m.tar.gz")
     extract(tmp_path / "m.tar.gz", tmp_path / "out")
     assert files(tmp_path / "out") == files(tmp_path / "in")
 
@@ -126,7 +138,7 @@ def test_an_archive_cut_anywhere_is_refused(tmp_path: Path, left: float) -> None
     (tmp_path / "in").mkdir()
     for name in "abc":
         (tmp_path / "in" / name).write_bytes(os.urandom(20_000))
-    pack(tmp_path / "in", tmp_path / "m.tar.gz")
+    pack(ProgramFolder(tmp_path, "in"), tmp_path / "m.tar.gz")
     whole = (tmp_path / "m.tar.gz").read_bytes()
     (tmp_path / "cut.tar.gz").write_bytes(whole[: int(len(whole) * left)])
     with pytest.raises(ArchiveError, match="damaged"):
@@ -207,7 +219,7 @@ def test_checkpoints_come_back_and_only_changes_go_out(objects: ObjectStore, tmp
     objects.put("b", "cp/old", b"0")
     objects.put("b", "cpother", b"not ours")
     folder = tmp_path / "checkpoints"
-    mirror = CheckpointMirror(objects, "s3://b/cp", folder, tmp_path / "desk")
+    mirror = CheckpointMirror(objects, "s3://b/cp", ProgramFolder(tmp_path, "checkpoints"), tmp_path / "desk")
     assert mirror.restore() == 1
     (folder / "old").open("ab").close()  # it may be written
     assert mirror.sync() == 0
@@ -228,17 +240,26 @@ def test_checkpoints_come_back_and_only_changes_go_out(objects: ObjectStore, tmp
 def test_a_file_that_changes_while_it_is_copied_is_left_for_the_next_time(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"x" * 10)
-    assert stable_copy(source, tmp_path / "copy") == artifacts.signature(source.stat())
-    growing = Path("/proc/self/stat")  # its size never is what is read
-    assert stable_copy(growing, tmp_path / "copy") is None
     (tmp_path / "link").symlink_to(source)
-    assert stable_copy(tmp_path / "link", tmp_path / "copy") is None
+    (tmp_path / "folder").mkdir()
+    assert copied(source) == artifacts.signature(source.stat())
+    assert copied(Path("/proc/self/stat")) is None  # its size never is what is read
+    assert copied(tmp_path / "link") is None
+    assert copied(tmp_path / "folder") is None
+
+
+def copied(source: Path) -> tuple[int, int] | None:
+    """What `stable_copy` says of a copy of `source`."""
+    with ProgramFolder(source.parent, "").opened() as folder, tempfile.TemporaryDirectory() as desk:
+        assert folder is not None
+        return stable_copy(Entry(source.name, source.name, folder, source.lstat()), Path(desk) / "copy")
 
 
 def test_a_mirror_that_cannot_write_says_so_once(objects: ObjectStore, tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "a").write_text("1")
-    mirror = CheckpointMirror(objects, "s3://nowhere/cp", tmp_path / "checkpoints", tmp_path / "desk")
+    folder = ProgramFolder(tmp_path, "checkpoints")
+    mirror = CheckpointMirror(objects, "s3://nowhere/cp", folder, tmp_path / "desk")
     told: list[str] = []
     thread = MirrorThread(mirror, told.append, interval=60)
     thread.start()
@@ -249,9 +270,9 @@ def test_a_mirror_that_cannot_write_says_so_once(objects: ObjectStore, tmp_path:
 
 
 def test_the_checkpoint_folder_is_the_one_asked_for(tmp_path: Path) -> None:
-    assert checkpoint_folder({}, tmp_path) == tmp_path / "checkpoints"
+    assert checkpoint_folder({}, tmp_path).path == tmp_path / "checkpoints"
     asked = {"CheckpointConfig": {"LocalPath": "/opt/ml/mine/"}}
-    assert checkpoint_folder(asked, tmp_path) == tmp_path / "mine"
+    assert checkpoint_folder(asked, tmp_path).path == tmp_path / "mine"
 
 
 def test_a_workplace_goes_whatever_modes_a_program_left(tmp_path: Path) -> None:
@@ -269,5 +290,35 @@ def test_text_of_a_program_is_read_from_plain_files_only(tmp_path: Path) -> None
     (tmp_path / "link").symlink_to(tmp_path / "secret")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "failure").write_text("é" * 50)
-    assert read_text(tmp_path / "failure", 10) == "é" * 10
-    assert [read_text(tmp_path / name, 10) for name in ("link", "pipe", "absent")] == [None, None, None]
+    folder = ProgramFolder(tmp_path, "")
+    assert folder.read_text("failure", 10) == "é" * 10
+    assert [folder.read_text(name, 10) for name in ("link", "pipe", "absent")] == [None, None, None]
+
+
+@pytest.mark.parametrize("link", ["output", "output/data", "output/data/deep"])
+def test_a_link_in_place_of_a_folder_shows_nothing_of_where_it_leads(
+    objects: ObjectStore, tmp_path: Path, link: str
+) -> None:
+    secrets, ml = tmp_path / "secrets", tmp_path / "ml"
+    for folder in (secrets, secrets / "deep", secrets / "data" / "deep"):
+        folder.mkdir(parents=True)
+        (folder / "failure").write_text("secret")
+    (ml / link).parent.mkdir(parents=True)
+    (ml / link).symlink_to(secrets)
+    left = ProgramFolder(ml, "output/data")
+    pack(left, tmp_path / "m.tar.gz")
+    with tarfile.open(tmp_path / "m.tar.gz") as tar:
+        assert [found.name for found in tar if not found.issym()] == []
+    assert as_files(left, "out/", tmp_path / "desk") == []
+    assert CheckpointMirror(objects, "s3://b/cp", left, tmp_path / "desk").sync() == 0
+    assert ProgramFolder(ml, link).is_empty()
+    assert ProgramFolder(ml, link).read_text("failure", 10) is None
+    assert ProgramFolder(ml, f"{link}/../../../secrets").is_empty()
+
+
+def test_uncompressed_results_are_set_aside_before_they_are_uploaded(tmp_path: Path) -> None:
+    (tmp_path / "ml" / "model" / "deep").mkdir(parents=True)
+    (tmp_path / "ml" / "model" / "deep" / "weights").write_text("learned")
+    (upload,) = as_files(ProgramFolder(tmp_path / "ml", "model"), "out/", tmp_path / "desk")
+    (tmp_path / "ml" / "model" / "deep" / "weights").unlink()
+    assert (upload.key, upload.path.read_text()) == ("out/deep/weights", "learned")

@@ -153,3 +153,25 @@ def test_stream_prefixes_are_plain_text_without_wildcards(store: Store, prefix: 
 def test_no_events_make_no_stream(store: Store) -> None:
     store.append_log_events("g", "s", [])
     assert store.log_groups() == []
+
+
+def test_a_root_that_was_open_to_others_is_closed_and_so_is_the_state(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    root.chmod(0o755)
+    store = Store(root)
+    store.insert("model", "m", {"CreationTime": 1.0})
+    assert root.stat().st_mode & 0o777 == 0o700
+    modes = {path.name: path.stat().st_mode & 0o777 for path in root.glob("state.sqlite*")}
+    assert modes == dict.fromkeys(("state.sqlite", "state.sqlite-shm", "state.sqlite-wal"), 0o600)
+    store.close()
+    (root / "state.sqlite").chmod(0o644)
+    Store(root).close()
+    assert (root / "state.sqlite").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_of_everybody_stays_open(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o1777)
+    Store(tmp_path / "shared").close()
+    assert (tmp_path / "shared").stat().st_mode & 0o7777 == 0o1777

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from ift_sagemaker.local.files import new_file
 from ift_sagemaker.local.folders import Workplace
 from ift_sagemaker.local.isolation import choose
 from ift_sagemaker.local.job_run import Time, TrainingRun
-from ift_sagemaker.local.launch import supervisor_environment
+from ift_sagemaker.local.launch import begin, supervisor_environment
 from ift_sagemaker.local.leases import acquire, lease_path
 from ift_sagemaker.local.objects import ObjectStore
 from ift_sagemaker.local.resources import TRAINING_JOB
@@ -163,6 +165,9 @@ def test_a_fault_of_the_local_aws_itself_becomes_the_failure_reason(
     job = run(aws, a_job(aws), act)
     assert job["FailureReason"] == "InternalServerError: RuntimeError: this is not supposed to happen"
     assert "Traceback" in capsys.readouterr().err
+    told = [line for line in aws.log("job") if line.startswith("ift-local: ")]
+    assert "ift-local: Traceback (most recent call last):" in told
+    assert told[-1] == "ift-local: RuntimeError: this is not supposed to happen"
 
 
 def test_a_stop_that_comes_while_results_are_uploaded_ends_the_job_stopped(aws: LocalAWS) -> None:
@@ -247,6 +252,34 @@ def test_listing_goes_on_where_a_dead_job_cannot_be_written(aws: LocalAWS) -> No
     kept = aws.store.get(TRAINING_JOB, "job")
     assert kept is not None
     assert kept["TrainingJobStatus"] == "InProgress"
+
+
+def test_a_burial_that_is_cut_short_is_made_good_by_the_next_look(aws: LocalAWS) -> None:
+    class Killed(Store):
+        def update(self, kind: str, name: str, change: Any) -> dict[str, Any]:
+            raise KeyboardInterrupt
+
+    a_job(aws)
+    with pytest.raises(KeyboardInterrupt):
+        list(
+            reconcile.all_current(
+                Context(aws.settings, Killed(aws.root), aws.objects, FakeTime()), TRAINING_JOB
+            )
+        )
+    assert not Workplace.of(aws.root, TRAINING_JOB, "job").home.exists()
+    assert aws.job("job")["TrainingJobStatus"] == "Failed"
+
+
+def test_a_job_whose_supervisor_cannot_start_leaves_neither_folder_nor_ticket(aws: LocalAWS) -> None:
+    def start(root: Path, kind: str, name: str, lease: object) -> None:
+        raise OSError(errno.EAGAIN, "no process left")
+
+    document = {"CreationTime": 900.0, "TrainingJobName": "job"}
+    with pytest.raises(ServiceError, match="could not be started"):
+        begin(aws.context, TRAINING_JOB, "job", document, 1, start)
+    assert aws.store.get(TRAINING_JOB, "job") is None
+    assert not Workplace.of(aws.root, TRAINING_JOB, "job").home.exists()
+    assert list((aws.root / "queue" / TRAINING_JOB).iterdir()) == []
 
 
 def test_the_last_words_of_a_broken_supervisor_are_in_the_failure_reason(aws: LocalAWS) -> None:
@@ -343,3 +376,37 @@ def test_documents_change_only_as_a_job_can() -> None:
         job_document.stop(done, 17.0)
     assert job_document.algorithm_error(1, "x" * 5000).endswith("x, exit code: 1")
     assert len(job_document.algorithm_error(137, "x" * 5000)) <= 1024
+
+
+def test_a_job_that_links_out_of_its_folder_gets_no_file_of_this_machine(aws: LocalAWS) -> None:
+    secrets = aws.root.parent / "secrets"
+    secrets.mkdir()
+    (secrets / "failure").write_text("secret")
+
+    def act(launch: Launch) -> int:
+        for name in ("model", "output/data", "checkpoints"):
+            (launch.ml_root / name).rmdir()
+            (launch.ml_root / name).symlink_to(secrets)
+        return 0
+
+    job = run(aws, a_job(aws, CheckpointConfig={"S3Uri": f"s3://{BUCKET}/cp"}), act)
+    assert job["TrainingJobStatus"] == "Completed"
+    assert aws.keys("out/") == ["out/job/output/model.tar.gz"]
+    assert aws.members("out/job/output/model.tar.gz") == {}
+    assert aws.keys("cp/") == []
+
+
+def test_a_failure_text_is_not_read_through_a_link(aws: LocalAWS) -> None:
+    secrets = aws.root.parent / "secrets"
+    secrets.mkdir()
+    (secrets / "failure").write_text("secret")
+
+    def act(launch: Launch) -> int:
+        (launch.ml_root / "output" / "data").rmdir()
+        (launch.ml_root / "output").rmdir()
+        (launch.ml_root / "output").symlink_to(secrets)
+        return 1
+
+    job = run(aws, a_job(aws), act)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "secret" not in job["FailureReason"]
