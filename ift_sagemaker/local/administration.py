@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -154,11 +155,13 @@ def _running(root: Path) -> Iterator[Process]:
 def _orphans(root: Path) -> list[Process]:
     from ift_sagemaker.local.store import Store
 
-    store = Store(root)
-    try:
-        documents = [document for kind in (TRAINING_JOB, ENDPOINT) for document in store.list(kind)]
-    finally:
-        store.close()
+    documents = []
+    with suppress(sqlite3.DatabaseError):  # a damaged state names nobody, and must not keep a reset from it
+        store = Store(root)
+        try:
+            documents = [document for kind in (TRAINING_JOB, ENDPOINT) for document in store.list(kind)]
+        finally:
+            store.close()
     return [process for document in documents for process in remains(document.get("_program"))]
 
 

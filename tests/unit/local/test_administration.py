@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ift_sagemaker import local
-from ift_sagemaker.errors import ConfigError
+from ift_sagemaker.errors import ConfigError, StorageError
 from ift_sagemaker.local import launch
 from ift_sagemaker.local.administration import _ports
 from tests.unit.local.machine import ENDLESS, LocalAWS, processes_of
@@ -92,3 +92,20 @@ def test_a_process_that_only_names_a_supervisor_is_none(tmp_path: Path) -> None:
     with subprocess.Popen(words, stdin=subprocess.PIPE) as reader:
         assert local.supervisor_pid("job", "job", tmp_path) is None
         reader.communicate(b"\n", 10)
+
+
+def test_a_damaged_state_is_told_and_can_be_reset(tmp_path: Path) -> None:
+    root = tmp_path / "aws"
+    local.boto3_session(root).client("s3").create_bucket(Bucket="bucket")
+    for path in root.glob("state.sqlite*"):
+        path.write_bytes(b"not a database, but long enough to be taken for one" * 100)
+    with pytest.raises(ConfigError, match="ift local reset"):
+        local.boto3_session(root)
+    local.reset(root)
+    assert not root.exists()
+
+
+def test_a_root_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="IFT_LOCAL_ROOT"):
+        local.boto3_session(tmp_path / "file")
