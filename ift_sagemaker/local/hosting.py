@@ -156,7 +156,7 @@ def list_endpoints(context: Context, params: dict[str, Any]) -> dict[str, Any]:
 def delete_endpoint(context: Context, params: dict[str, Any]) -> dict[str, Any]:
     """Marks the endpoint; its supervisor ends it, or, where that is dead, it is ended here and now.
 
-    As on AWS, an endpoint in the making cannot be deleted (aws/amazon-sagemaker-examples, issue 3432).
+    As on AWS, an endpoint in the making cannot be deleted (reported in aws/amazon-sagemaker-examples 3432).
     """
     name = params["EndpointName"]
     current_endpoint(context, name)

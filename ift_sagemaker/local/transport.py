@@ -21,6 +21,7 @@ from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, ConstantP
 from botocore.httpchecksum import AwsChunkedWrapper
 from botocore.loaders import Loader
 
+from ift_sagemaker.errors import UnsupportedError
 from ift_sagemaker.local.app import WSGIApplication, create_app, create_context
 from ift_sagemaker.local.files import CHUNK
 from ift_sagemaker.local.settings import LocalSettings
@@ -95,7 +96,7 @@ class _Answer:
 
 
 def _refuse_write(_: bytes) -> None:
-    raise NotImplementedError("WSGI's write() is not offered; return the body")
+    raise UnsupportedError("WSGI's write() is not offered; return the body", feature="WSGI write()")
 
 
 class AnswerBody(io.RawIOBase):
