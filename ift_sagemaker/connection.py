@@ -64,7 +64,7 @@ def _local(role: str | None, bucket: str | None, region: str | None) -> Session:
     from ift_sagemaker import local
     from ift_sagemaker.aws.client import AWSClient
     from ift_sagemaker.aws.retry import Patience
-    from ift_sagemaker.local.settings import ROLE_ARN
+    from ift_sagemaker.local.state.settings import ROLE_ARN
     from ift_sagemaker.session import Session
 
     return Session(

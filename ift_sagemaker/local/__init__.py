@@ -15,14 +15,14 @@ def boto3_session(root: Path | str | None = None, region: str | None = None) -> 
     `region` defaults to `IFT_LOCAL_REGION`, else us-east-1. No socket is opened; neither `~/.aws` nor any
     `AWS_*` variable is read.
     """
-    from ift_sagemaker.local import transport
+    from ift_sagemaker.local.door import transport
 
     return transport.boto3_session(root, region)
 
 
 def local_root() -> Path:
     """The folder of the local AWS that `boto3_session()` without arguments works on."""
-    from ift_sagemaker.local.settings import LocalSettings
+    from ift_sagemaker.local.state.settings import LocalSettings
 
     return LocalSettings.from_environment().root
 
@@ -30,7 +30,7 @@ def local_root() -> Path:
 def status(root: Path | str | None = None) -> dict[str, Any]:
     """What the local AWS holds and what runs of it: jobs, endpoints, models, processes, ports, bytes."""
     from ift_sagemaker.local import administration
-    from ift_sagemaker.local.settings import LocalSettings
+    from ift_sagemaker.local.state.settings import LocalSettings
 
     return administration.status(LocalSettings.from_environment(root=root))
 
@@ -38,7 +38,7 @@ def status(root: Path | str | None = None) -> dict[str, Any]:
 def supervisor_pid(kind: str, name: str, root: Path | str | None = None) -> int | None:
     """Process number of the supervisor of a "job" or "endpoint"; None where none runs."""
     from ift_sagemaker.local import administration
-    from ift_sagemaker.local.settings import LocalSettings
+    from ift_sagemaker.local.state.settings import LocalSettings
 
     return administration.supervisor_pid(LocalSettings.from_environment(root=root), kind, name)
 
@@ -49,6 +49,6 @@ def reset(root: Path | str | None = None) -> None:
     Raises ConfigError for a folder that holds other things than a local AWS.
     """
     from ift_sagemaker.local import administration
-    from ift_sagemaker.local.settings import LocalSettings
+    from ift_sagemaker.local.state.settings import LocalSettings
 
     administration.reset(LocalSettings.from_environment(root=root))

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from ift_sagemaker.errors import ConfigError
-from ift_sagemaker.local import isolation, launch
-from ift_sagemaker.local.app import create_context
-from ift_sagemaker.local.errors import ServiceError
-from ift_sagemaker.local.folders import remove_tree
-from ift_sagemaker.local.images import REGISTRY_FILE
-from ift_sagemaker.local.processes import PROC, Process, children, everything, kill, remains
-from ift_sagemaker.local.reconcile import all_current
-from ift_sagemaker.local.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL, TRAINING_JOB
-from ift_sagemaker.local.settings import Context, LocalSettings
+from ift_sagemaker.local.context import create_context
+from ift_sagemaker.local.protocol.errors import ServiceError
+from ift_sagemaker.local.running import isolation
+from ift_sagemaker.local.running.images import REGISTRY_FILE
+from ift_sagemaker.local.running.processes import PROC, Process, children, everything, kill, remains
+from ift_sagemaker.local.state.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL, TRAINING_JOB
+from ift_sagemaker.local.state.settings import Context, LocalSettings
+from ift_sagemaker.local.supervision import launch
+from ift_sagemaker.local.supervision.folders import remove_tree
+from ift_sagemaker.local.supervision.kinds import KINDS
+from ift_sagemaker.local.supervision.reconcile import all_current
 
 STATE_FILE = "state.sqlite"
 _FOLDERS = ("s3", "jobs", "endpoints", "locks", "slots", "queue")
@@ -153,16 +155,17 @@ def _running(root: Path) -> Iterator[Process]:
 
 
 def _orphans(root: Path) -> list[Process]:
-    from ift_sagemaker.local.store import Store
+    from ift_sagemaker.local.state.store import Store
 
     documents = []
     with suppress(sqlite3.DatabaseError):  # a damaged state names nobody, and must not keep a reset from it
         store = Store(root)
         try:
-            documents = [document for kind in (TRAINING_JOB, ENDPOINT) for document in store.list(kind)]
+            documents = [document for kind in KINDS for document in store.list(kind)]
         finally:
             store.close()
-    return [process for document in documents for process in remains(document.get("_program"))]
+    records = [record for document in documents for record in document.get("_programs", [])]
+    return [process for record in records for process in remains(record)]
 
 
 def _command(pid: int) -> list[str]:

@@ -12,7 +12,7 @@ from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.catalog.weights import Weights, describe
 from ift_sagemaker.data import InstructionDataset
-from ift_sagemaker.local.settings import ROLE_ARN
+from ift_sagemaker.local.state.settings import ROLE_ARN
 from ift_sagemaker.session import Session
 from tests.e2e import tiny
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ift_sagemaker.local.objects import Attributes, StoredObject, successor
-from ift_sagemaker.local.s3_listing import after_marker, list_page, start_of, token
+from ift_sagemaker.local.s3.listing import after_marker, list_page, start_of, token
+from ift_sagemaker.local.s3.objects import Attributes, StoredObject, successor
 
 KEYS = st.lists(st.text(alphabet="ab/-é\U0001f600\uffff", min_size=1, max_size=6), unique=True, max_size=25)
 PREFIXES = st.text(alphabet="ab/é", max_size=2)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.local.machine import LocalAWS, Settle, processes_of
 
-SUPERVISOR = b"ift_sagemaker.local.supervisor"
+SUPERVISOR = b"ift_sagemaker.local.supervision.supervisor"
 
 
 @pytest.fixture

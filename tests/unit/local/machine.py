@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ift_sagemaker.local.app import create_app, create_context
-from ift_sagemaker.local.settings import ROLE_ARN, LocalSettings
-from ift_sagemaker.local.transport import session_on
+from ift_sagemaker.local.context import create_context
+from ift_sagemaker.local.door.app import create_app
+from ift_sagemaker.local.door.transport import session_on
+from ift_sagemaker.local.state.settings import ROLE_ARN, LocalSettings
 
 BUCKET = "bucket"
 IMAGE = (

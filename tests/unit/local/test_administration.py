@@ -12,8 +12,8 @@ import pytest
 
 from ift_sagemaker import local
 from ift_sagemaker.errors import ConfigError, StorageError
-from ift_sagemaker.local import launch
 from ift_sagemaker.local.administration import _ports
+from ift_sagemaker.local.supervision import launch
 from tests.unit.local.machine import ENDLESS, LocalAWS, processes_of
 
 

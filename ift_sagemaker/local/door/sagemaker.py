@@ -1,0 +1,17 @@
+"""SageMaker's control plane: every operation that the local AWS offers, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ift_sagemaker.local.hosting import operations as hosting
+from ift_sagemaker.local.state import tags
+from ift_sagemaker.local.state.settings import Context
+from ift_sagemaker.local.training import operations as training_jobs
+
+OPERATIONS: dict[str, Callable[[Context, dict[str, Any]], dict[str, Any]]] = {
+    **training_jobs.OPERATIONS,
+    **hosting.OPERATIONS,
+    **tags.OPERATIONS,
+}

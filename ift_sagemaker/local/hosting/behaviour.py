@@ -1,0 +1,26 @@
+"""How an endpoint is supervised."""
+
+from __future__ import annotations
+
+from ift_sagemaker.local.hosting import document
+from ift_sagemaker.local.running.runner import Runner
+from ift_sagemaker.local.state.resources import Document
+from ift_sagemaker.local.state.settings import Context
+from ift_sagemaker.local.supervision.kinds import Behaviour
+
+
+def _is_supervised(endpoint: Document) -> bool:
+    return endpoint["EndpointStatus"] in document.SUPERVISED
+
+
+def _lost(endpoint: Document, reason: str, now: float) -> Document | None:
+    return None if endpoint["EndpointStatus"] == "Deleting" else document.failed(endpoint, reason, now)
+
+
+def _run(context: Context, endpoint: Document, runner: Runner) -> None:
+    from ift_sagemaker.local.hosting.run import EndpointRun
+
+    EndpointRun(context, endpoint, runner).run()
+
+
+BEHAVIOUR = Behaviour(_is_supervised, _lost, _run)

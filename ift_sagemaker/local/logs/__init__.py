@@ -1,0 +1,1 @@
+"""CloudWatch Logs, and the way there from a program's output."""

@@ -1,0 +1,1 @@
+"""How a program is run under /opt/ml: runners, images, and what goes in and comes out."""

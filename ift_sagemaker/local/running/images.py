@@ -1,0 +1,125 @@
+"""What an image URI means on this machine: a table from image names to commands of this Python environment.
+
+A run records both, the image asked for and what was executed in its place; it is never a rehearsal of the
+software inside AWS's image. `images.json` in the local root adds rows of the user's own:
+
+    [{"image": "*/my-server:*", "command": ["python3", "/opt/ml/model/server.py"]}]
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from ift_sagemaker.local.protocol.errors import ServiceError
+from ift_sagemaker.local.state.resources import invalid
+
+REGISTRY_FILE = "images.json"
+SERVE = ("python3", "-m", "ift_sagemaker.container", "serve")
+PYTHON_IMAGE = f"ift-local/python:{platform.python_version()}"
+SERVE_IMAGE = f"ift-local/serve:python-{platform.python_version()}"
+
+
+@dataclass(frozen=True)
+class LocalContainer:
+    """What runs in place of an image: a name to record, and the command in the container's own paths."""
+
+    executed: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Images whose repository (the URI without registry and tag) matches are answered by `container`."""
+
+    title: str
+    repository: re.Pattern[str]
+    container: LocalContainer
+
+
+def _serving(title: str, pattern: str) -> Row:
+    return Row(title, re.compile(pattern), LocalContainer(SERVE_IMAGE, SERVE))
+
+
+HOSTING = (
+    _serving("vllm", r"(huggingface-)?vllm"),
+    _serving("djl-inference", r"djl-inference"),
+    _serving("huggingface-pytorch-tgi-inference", r"huggingface-pytorch-tgi-inference|.*/text-generation-.*"),
+    _serving("huggingface-pytorch-inference", r"huggingface-pytorch-inference(-.*)?"),
+)
+TRAINING = (
+    ("huggingface-pytorch-training", re.compile(r"huggingface-pytorch-training(-.*)?")),
+    ("pytorch-training", re.compile(r"pytorch-training")),
+)
+_REGISTRY_HOST = re.compile(r"^[^/]*[.:][^/]*/")
+
+
+def repository(image: str) -> str:
+    """The repository of an image URI: no registry host, no tag, no digest."""
+    name = _REGISTRY_HOST.sub("", image).partition("@")[0]
+    head, slash, last = name.rpartition("/")
+    return head + slash + last.partition(":")[0]
+
+
+def training_title(image: str) -> str:
+    """The name of a known AWS training image, empty for any other."""
+    return next((title for title, known in TRAINING if known.fullmatch(repository(image))), "")
+
+
+def training_container(
+    root: Path, image: str, entrypoint: Sequence[str], arguments: Sequence[str]
+) -> LocalContainer:
+    """What runs a training job: its own entrypoint under this Python, whatever the image.
+
+    Raises:
+        ServiceError: there is no entrypoint, so the image's own program would be needed.
+    """
+    if entrypoint:
+        return LocalContainer(PYTHON_IMAGE, (*entrypoint, *arguments))
+    registered = _registered(root, image)
+    if registered:
+        return LocalContainer(registered.executed, (*registered.command, *(arguments or ("train",))))
+    titles = [title for title, _ in TRAINING]
+    raise _unknown(image, f"{', '.join(titles)} and any other image with a ContainerEntrypoint")
+
+
+def hosting_container(root: Path, image: str) -> LocalContainer:
+    """What answers an endpoint in place of `image`.
+
+    Raises:
+        ServiceError: nothing in the table stands for this image.
+    """
+    registered = _registered(root, image)
+    if registered:
+        return registered
+    for row in HOSTING:
+        if row.repository.fullmatch(repository(image)):
+            return row.container
+    raise _unknown(image, ", ".join(row.title for row in HOSTING))
+
+
+def _unknown(image: str, known: str) -> ServiceError:
+    return ServiceError(
+        "UnsupportedOperation",
+        f"image {image} has no local container; known are {known}; {REGISTRY_FILE} in the local root can"
+        " name a command for others",
+    )
+
+
+def _registered(root: Path, image: str) -> LocalContainer | None:
+    path = root / REGISTRY_FILE
+    if not path.exists():
+        return None
+    try:
+        rows = [(str(row["image"]), tuple(map(str, row["command"]))) for row in json.loads(path.read_text())]
+    except (ValueError, KeyError, TypeError) as error:
+        raise invalid(f"{path} is no list of {{image, command}} rows: {error!r}") from error
+    for pattern, command in rows:
+        if command and fnmatchcase(image, pattern):
+            return LocalContainer(f"{REGISTRY_FILE}:{pattern}"[:256], command)
+    return None

@@ -1,0 +1,1 @@
+"""What lasts: settings, the store, and what all resources have in common."""

@@ -1,0 +1,152 @@
+"""CreateTrainingJob and its sisters: they write documents and start supervisors; the work is done there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ift_sagemaker.local.protocol.errors import ServiceError
+from ift_sagemaker.local.running.images import training_container, training_title
+from ift_sagemaker.local.running.isolation import choose
+from ift_sagemaker.local.running.runner import Runner
+from ift_sagemaker.local.state.paging import Listing, listed
+from ift_sagemaker.local.state.resources import (
+    TRAINING_JOB,
+    Document,
+    arn_of,
+    invalid,
+    missing,
+    not_offered_yet,
+    public,
+    require,
+    split_s3,
+    taken,
+)
+from ift_sagemaker.local.state.settings import Context
+from ift_sagemaker.local.state.tags import IMAGE_TAG, RUNNER_TAG, merged
+from ift_sagemaker.local.supervision.launch import begin
+from ift_sagemaker.local.supervision.reconcile import all_current, current
+from ift_sagemaker.local.training import document as job_document
+
+LISTING = Listing(
+    "TrainingJobSummaries",
+    "TrainingJobName",
+    (
+        "TrainingJobName",
+        "TrainingJobArn",
+        "CreationTime",
+        "TrainingEndTime",
+        "LastModifiedTime",
+        "TrainingJobStatus",
+        "SecondaryStatus",
+    ),
+    "TrainingJobStatus",
+    order="Ascending",
+)
+
+
+def create_training_job(context: Context, params: dict[str, Any]) -> dict[str, Any]:
+    name = params["TrainingJobName"]
+    if context.store.get(TRAINING_JOB, name) is not None:
+        raise taken(context, TRAINING_JOB, name)
+    job_document.refuse_unsupported(params)
+    arn = arn_of(context, TRAINING_JOB, name)
+    job = job_document.new_job(params, arn, context.settings, context.clock())
+    job = with_execution(context, job, choose(context.settings))
+    refuse_missing_inputs(context, params)
+    begin(context, TRAINING_JOB, name, job, context.settings.job_slots)
+    return {"TrainingJobArn": arn}
+
+
+def refuse_missing_inputs(context: Context, params: dict[str, Any]) -> None:
+    """AWS looks for every input before it takes a job; a ServiceError names the first that has no object.
+
+    Wording as logged in aws/amazon-sagemaker-examples 2489 and 2267.
+    """
+    for channel in params.get("InputDataConfig", []):
+        uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
+        bucket, prefix = split_s3(uri)
+        found = context.objects.has_bucket(bucket) and any(context.objects.list(bucket, prefix, limit=1))
+        if not found:
+            raise invalid(
+                f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that '
+                "the bucket exists in the selected region and that objects exist under that S3 prefix."
+            )
+
+
+def with_execution(context: Context, job: Document, runner: Runner) -> Document:
+    """The job with what will be executed in place of its image, and how; readable as tags too."""
+    algorithm = job["AlgorithmSpecification"]
+    image = algorithm["TrainingImage"]
+    container = training_container(
+        context.store.root,
+        image,
+        algorithm.get("ContainerEntrypoint", []),
+        algorithm.get("ContainerArguments", []),
+    )
+    told = (
+        {"Key": RUNNER_TAG, "Value": runner.name},
+        {"Key": IMAGE_TAG, "Value": container.executed},
+    )
+    return {
+        **job,
+        "_tags": merged(job["_tags"], told),
+        "_command": list(container.command),
+        "_runner": runner.name,
+        "_isolation": runner.isolation(network=False).record(),
+        "_images": {"asked": image, "known_as": training_title(image), "executed": container.executed},
+    }
+
+
+def describe_training_job(context: Context, params: dict[str, Any]) -> dict[str, Any]:
+    return public(_current(context, params["TrainingJobName"]))
+
+
+def list_training_jobs(context: Context, params: dict[str, Any]) -> dict[str, Any]:
+    for field in ("WarmPoolStatusEquals", "TrainingPlanArnEquals"):
+        if params.get(field):
+            raise not_offered_yet(f"ListTrainingJobs with {field}")
+    return listed(all_current(context, TRAINING_JOB), params, LISTING)
+
+
+def stop_training_job(context: Context, params: dict[str, Any]) -> dict[str, Any]:
+    name = params["TrainingJobName"]
+    _current(context, name)
+    _update(context, name, lambda job: job_document.stop(job, context.clock()))
+    return {}
+
+
+def delete_training_job(context: Context, params: dict[str, Any]) -> dict[str, Any]:
+    name = params["TrainingJobName"]
+    job = _current(context, name)
+    if job["TrainingJobStatus"] not in job_document.TERMINAL:
+        raise ServiceError(
+            "ResourceInUse",
+            f"Training job {job['TrainingJobArn']} is in status {job['TrainingJobStatus']};"
+            " only jobs that have ended can be deleted",
+        )
+    if not context.store.delete(TRAINING_JOB, name):
+        raise missing(context, TRAINING_JOB, name)
+    return {}
+
+
+def _current(context: Context, name: str) -> Document:
+    job = current(context, TRAINING_JOB, require(context, TRAINING_JOB, name))
+    if job is None:
+        raise missing(context, TRAINING_JOB, name)
+    return job
+
+
+def _update(context: Context, name: str, change: Any) -> Document:
+    try:
+        return context.store.update(TRAINING_JOB, name, change)
+    except KeyError:
+        raise missing(context, TRAINING_JOB, name) from None
+
+
+OPERATIONS = {
+    "CreateTrainingJob": create_training_job,
+    "DescribeTrainingJob": describe_training_job,
+    "ListTrainingJobs": list_training_jobs,
+    "StopTrainingJob": stop_training_job,
+    "DeleteTrainingJob": delete_training_job,
+}
