@@ -19,26 +19,49 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ift_sagemaker.local.state.paging import Selection
+
 BUSY_TIMEOUT_IN_SECONDS = 60.0
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LAST_ID = (1 << 63) - 1
 _PAGE = 200
 _IDLE_CONNECTIONS = 16
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
-    kind TEXT NOT NULL, name TEXT NOT NULL, created REAL NOT NULL, body TEXT NOT NULL,
-    PRIMARY KEY (kind, name));
-CREATE INDEX IF NOT EXISTS documents_by_time ON documents (kind, created, name);
+    kind TEXT NOT NULL, name TEXT NOT NULL, created REAL NOT NULL, modified REAL NOT NULL,
+    status TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, name));
+CREATE INDEX IF NOT EXISTS documents_by_time ON documents (kind, created, name, status, modified);
+CREATE INDEX IF NOT EXISTS documents_by_status ON documents (kind, status, name, created, modified);
+CREATE INDEX IF NOT EXISTS documents_by_name ON documents (kind, name, status, created, modified);
 CREATE TABLE IF NOT EXISTS log_groups (name TEXT PRIMARY KEY, created REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS log_streams (
     grp TEXT NOT NULL, name TEXT NOT NULL, created REAL NOT NULL,
     first INTEGER, last INTEGER, ingested REAL, PRIMARY KEY (grp, name));
+CREATE INDEX IF NOT EXISTS log_streams_by_time ON log_streams (grp, ifnull(last, 0), name);
 CREATE TABLE IF NOT EXISTS log_events (
     id INTEGER PRIMARY KEY AUTOINCREMENT, grp TEXT NOT NULL, stream TEXT NOT NULL,
     timestamp INTEGER NOT NULL, message TEXT NOT NULL, ingested REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS log_events_by_stream ON log_events (grp, stream, id);
+CREATE INDEX IF NOT EXISTS log_events_by_group ON log_events (grp, id);
 """
+
+
+@dataclass(frozen=True)
+class Row:
+    """A document as it lies in the store. `value` is what it was sorted by."""
+
+    value: Any
+    name: str
+    body: str
+
+    @property
+    def position(self) -> tuple[Any, str]:
+        return self.value, self.name
+
+    def document(self) -> dict[str, Any]:
+        """The document, parsed now."""
+        return _load(self.body)
 
 
 @dataclass(frozen=True)
@@ -82,6 +105,7 @@ class LogStream:
 
 
 # inside Store, `list` is its method
+Selected = list[Row]
 LogEvents = list[LogEvent]
 LogStreams = list[LogStream]
 Groups = list[tuple[str, float]]
@@ -134,10 +158,10 @@ class Store:
 
     def insert(self, kind: str, name: str, document: Mapping[str, Any]) -> None:
         """Adds a document; raises KeyError where the name is taken."""
-        row = (kind, name, _created(document, self.clock()), _dump(document))
+        row = (kind, name, *self._row(kind, document))
         try:
             with self.transaction() as connection:
-                connection.execute("INSERT INTO documents VALUES (?, ?, ?, ?)", row)
+                connection.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)", row)
         except sqlite3.IntegrityError:
             raise KeyError(f"{kind} {name} exists") from None
 
@@ -162,8 +186,9 @@ class Store:
                 raise KeyError(f"no {kind} {name}")
             document = change(_load(found[0]))
             connection.execute(
-                "UPDATE documents SET created = ?, body = ? WHERE kind = ? AND name = ?",
-                (_created(document, self.clock()), _dump(document), kind, name),
+                "UPDATE documents SET created = ?, modified = ?, status = ?, body = ?"
+                " WHERE kind = ? AND name = ?",
+                (*self._row(kind, document), kind, name),
             )
         return document
 
@@ -183,6 +208,29 @@ class Store:
         while page := self.rows(sql, (kind, *last, _PAGE)):
             yield from (_load(body) for _, _, body in page)
             last = page[-1][:2]
+
+    def select(self, kind: str, wanted: Selection) -> Selected:
+        """The documents that fit, in order, and one beyond `wanted.limit` where there is one; none is parsed."""
+        conditions, parameters = ["kind = ?"], [kind]
+        for condition, value in _conditions(wanted):
+            if value is not None:
+                conditions.append(condition)
+                parameters.append(value)
+        sign, order = ("<", "DESC") if wanted.descending else (">", "ASC")
+        if wanted.after is not None:
+            conditions.append(f"({wanted.field}, name) {sign} (?, ?)")
+            parameters.extend(wanted.after)
+        sql = (
+            f"SELECT {wanted.field}, name, body FROM documents WHERE {' AND '.join(conditions)}"  # noqa: S608 - fixed texts
+            f" ORDER BY {wanted.field} {order}, name {order} LIMIT ?"
+        )
+        return [Row(*row) for row in self.rows(sql, (*parameters, wanted.limit + 1))]
+
+    def _row(self, kind: str, document: Mapping[str, Any]) -> tuple[Any, ...]:
+        """created, modified, status, body: what a listing filters and sorts by stands in columns."""
+        created = float(document.get("CreationTime", self.clock()))
+        status = document.get(status_field(kind), "")
+        return created, float(document.get("LastModifiedTime", 0)), status, _dump(document)
 
     def append_log_events(self, group: str, stream: str, events: Sequence[tuple[int, str]]) -> None:
         """Adds `(timestamp in ms since the epoch, message)` events; group and stream are made when absent."""
@@ -332,8 +380,8 @@ def _check_version(connection: sqlite3.Connection, root: Path) -> None:
         from ift_sagemaker.errors import ConfigError
 
         raise ConfigError(
-            f"{root} holds the state of another version (schema {version}, wanted {SCHEMA_VERSION});"
-            " name another folder or remove it",
+            f"{root} holds the state of another version (schema {version}, wanted {SCHEMA_VERSION}):"
+            " remove it with `ift local reset`, or set IFT_LOCAL_ROOT to another folder",
             field="IFT_LOCAL_ROOT",
             value=str(root),
         )
@@ -352,8 +400,18 @@ def _make_stream(connection: sqlite3.Connection, group: str, stream: str, now: f
     return made.rowcount > 0
 
 
-def _created(document: Mapping[str, Any], now: float) -> float:
-    return float(document.get("CreationTime", now))
+def status_field(kind: str) -> str:
+    """Where SageMaker's documents of a kind tell their status: `TrainingJobStatus` of a "training-job"."""
+    return "".join(word.capitalize() for word in kind.split("-")) + "Status"
+
+
+def _conditions(wanted: Selection) -> Iterator[tuple[str, Any]]:
+    """Conditions with one parameter each; those of None are not asked for."""
+    yield "instr(lower(name), ?)", wanted.name_contains or None
+    yield "status = ?", wanted.status
+    for column, (first, last) in (("created", wanted.created), ("modified", wanted.modified)):
+        yield f"{column} >= ?", first
+        yield f"{column} <= ?", last
 
 
 def _dump(document: Mapping[str, Any]) -> str:
