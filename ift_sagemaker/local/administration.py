@@ -37,8 +37,9 @@ _SERVER_PATIENCE_IN_SECONDS = 8.0
 def status(settings: LocalSettings) -> dict[str, Any]:
     """What there is and what runs, as plain data; makes nothing where there is no local AWS yet.
 
-    `servers` are those of `serve`, by address, with their process numbers, `processes` are the numbers of all supervisors and of the programs they run, `ports` the TCP ports on
-    which one of them listens, `bytes` what the state takes on disk.
+    `servers` are those of `serve`, by address, with their process numbers. `processes` are the numbers of
+    all supervisors and of the programs they run, `ports` the TCP ports on which one of them listens,
+    `bytes` what the state takes on disk.
     """
     found: dict[str, Any] = {
         "root": str(settings.root),

@@ -15,6 +15,7 @@ from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.state.paging import Listing, listed, page_of
 from ift_sagemaker.local.state.store import Row, Store
 from ift_sagemaker.local.training.operations import LISTING as TRAINING_JOBS
+from tests.unit.local.state.explaining import ExplainingStore
 
 Document = dict[str, Any]
 Lister = Callable[..., Document]
@@ -202,17 +203,6 @@ def test_a_page_of_many_thousands_reads_its_own_documents_alone(
     store.close()
 
 
-class ExplainingStore(Store):
-    """Notes how SQLite goes about each query."""
-
-    plans: tuple[str, ...] = ()
-
-    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        explained = super().rows(f"EXPLAIN QUERY PLAN {sql}", parameters)
-        self.plans += tuple(row[3] for row in explained)
-        return super().rows(sql, parameters)
-
-
 @pytest.mark.parametrize("order", ["CreationTime", "Name", "Status"])
 @pytest.mark.parametrize("direction", ["Ascending", "Descending"])
 def test_order_and_the_beginning_of_a_page_come_from_an_index(
@@ -224,7 +214,8 @@ def test_order_and_the_beginning_of_a_page_come_from_an_index(
     token = page_of(store, "thing", asked, LISTING)["NextToken"]
     store.plans = ()
     page_of(store, "thing", {**asked, "NextToken": token}, LISTING)
-    (plan,) = store.plans
+    assert len(store.plans) == 1
+    plan = store.plans[0]
     assert re.search(r"SEARCH documents USING .*INDEX .*kind=\? AND ", plan), plan
     store.close()
 
