@@ -17,6 +17,7 @@ from typing import Any
 
 from ift_sagemaker.local.context import has_no_space
 from ift_sagemaker.local.door import identity, json_services
+from ift_sagemaker.local.door.presigned import check_expiry
 from ift_sagemaker.local.protocol.errors import (
     DISK_FULL,
     HTTPAnswer,
@@ -122,7 +123,7 @@ def service_of(request: Request) -> _Service:
     if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
         return _Service(_refuse_path, _print_cbor)
     if scope == "s3" or (not scope and s3.is_host(request.host)):
-        return _Service(s3.answer, _print_s3)
+        return _Service(_s3, _print_s3)
     if _is_of(request, scope, "sts"):
         return _Service(identity.answer, _print_sts)
     if request.headers.get("content-type", "").startswith(_FORM):
@@ -134,6 +135,11 @@ def service_of(request: Request) -> _Service:
 
 def _is_of(request: Request, scope: str, service: str) -> bool:
     return scope == service or (not scope and request.host.startswith(f"{service}."))
+
+
+def _s3(context: Context, request: Request) -> HTTPAnswer:
+    check_expiry(request.query, context.clock())
+    return s3.answer(context, request)
 
 
 def _runtime(context: Context, request: Request) -> HTTPAnswer:
