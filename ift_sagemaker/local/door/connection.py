@@ -234,9 +234,10 @@ class Connection:
     def _linger(self) -> None:
         """Says goodbye and lets the client read: closing over unread bytes would take the answer from it."""
         self._link.shutdown(socket.SHUT_WR)
-        deadline = self._monotonic() + _LINGER_SECONDS
+        self.idle_since = self._monotonic()
+        deadline = self.idle_since + _LINGER_SECONDS
         with suppress(TimeoutError):
-            while (left := deadline - self._monotonic()) > 0:
+            while not self._retired and (left := deadline - self._monotonic()) > 0:
                 self._link.settimeout(left)
                 if not self._link.recv(_RECEIVED):
                     return

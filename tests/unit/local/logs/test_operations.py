@@ -1,22 +1,21 @@
-"""CloudWatch Logs of the local AWS, through boto3."""
+"""CloudWatch Logs of the local AWS, through boto3, in process and over HTTP."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from ift_sagemaker.local import boto3_session
 from tests.unit.local.machine import WORKING, LocalAWS, refusal
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 
 
 @pytest.fixture
-def logs(tmp_path: Path) -> Any:
-    client = boto3_session(tmp_path).client("logs")
+def logs(either_transport: Callable[[str], Any]) -> Any:
+    client = either_transport("logs")
     client.create_log_group(logGroupName=GROUP)
     client.create_log_stream(logGroupName=GROUP, logStreamName="job/algo-1")
     return client
