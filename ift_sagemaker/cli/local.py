@@ -66,7 +66,7 @@ def serve(port: int, as_json: bool) -> None:  # noqa: FBT001
     from ift_sagemaker.local.state.settings import LocalSettings
 
     def tell(served: Served) -> None:
-        click.echo(_told(served) if as_json else _exports(served))
+        click.echo(_told(served) if as_json else exports(served))
         note = f"serving {served.root} at {served.url}; Ctrl-C ends it, jobs and endpoints go on"
         click.echo(note, err=True)
 
@@ -78,5 +78,6 @@ def _told(served: Served) -> str:
     return json.dumps({**told, "environment": dict(served.environment)})
 
 
-def _exports(served: Served) -> str:
+def exports(served: Served) -> str:
+    """The lines for a shell that point its programs to the server."""
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in served.environment.items())

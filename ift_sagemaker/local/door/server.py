@@ -186,7 +186,7 @@ def _listening(
 def client_environment(url: str, region: str) -> dict[str, str]:
     """The environment in which boto3, the AWS CLI and whatever is built on them call `url`.
 
-    An address of numbers has them name buckets in the path, not in the host.
+    They name buckets in the path of such an address, not in its host, so nothing is to be set for S3.
     """
     return {
         "AWS_ENDPOINT_URL": url,

@@ -53,6 +53,7 @@ def bare(tmp_path: Path) -> dict[str, str]:
         "IFT_TARGET": "",
         "IFT_ROLE": "",
         "IFT_CACHE": str(tmp_path / "cache"),
+        "IFT_LOCAL_ROOT": str(tmp_path / "aws"),
     }
 
 
