@@ -10,7 +10,7 @@ from ift_sagemaker.local.protocol.errors import HTTPAnswer, ServiceError
 from ift_sagemaker.local.s3 import listing as s3_listing
 from ift_sagemaker.local.s3.call import S3Call, element, iso_time, number, root, texts
 from ift_sagemaker.local.s3.listing import MAX_KEYS, Page
-from ift_sagemaker.local.s3.objects import StoredObject
+from ift_sagemaker.local.s3.records import StoredObject
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")

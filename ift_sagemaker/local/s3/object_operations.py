@@ -21,13 +21,8 @@ from ift_sagemaker.local.s3.call import (
     unquoted,
 )
 from ift_sagemaker.local.s3.files import CHUNK
-from ift_sagemaker.local.s3.objects import (
-    NewObject,
-    StoredObject,
-    no_such_key,
-    precondition_failed,
-)
 from ift_sagemaker.local.s3.payload import Payload, require_checksum, stored_length
+from ift_sagemaker.local.s3.records import NewObject, StoredObject, no_such_key, precondition_failed
 
 MAX_OBJECT_BYTES = 5 << 30  # of one PutObject or CopyObject; more goes in parts
 MAX_DELETES = 1000
@@ -45,8 +40,7 @@ _OVERRIDES = (
 def put_object(call: S3Call) -> HTTPAnswer:
     payload = Payload(call.request)
     if (stored_length(call.headers, call.request.length) or 0) > MAX_OBJECT_BYTES:
-        message = "Your proposed upload exceeds the maximum allowed size"
-        raise ServiceError("EntityTooLarge", message, 400)
+        raise too_large()
     attributes = call.attributes()
     condition = call.write_condition()
     call.objects.require(call.bucket, call.key)
@@ -56,6 +50,10 @@ def put_object(call: S3Call) -> HTTPAnswer:
         new = NewObject(staged, call.bucket, call.key, attributes, staged.md5, checksums)
         stored = call.objects.commit(new, condition)
     return call.ok(headers={"ETag": f'"{stored.etag}"', **checksum_headers(stored.checksums)})
+
+
+def too_large() -> ServiceError:
+    return ServiceError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", 400)
 
 
 def get_object(call: S3Call) -> HTTPAnswer:

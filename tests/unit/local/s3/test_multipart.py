@@ -83,10 +83,13 @@ def test_wrong_lists_of_parts_are_refused_and_the_upload_goes_on(s3: Any) -> Non
     assert body_of(s3, "big") == b"small"
 
 
-def test_a_part_with_a_wrong_checksum_is_refused(s3: Any, tmp_path: Path) -> None:
+def test_a_part_with_a_wrong_checksum_is_refused_and_can_be_sent_again(s3: Any, tmp_path: Path) -> None:
     upload = start(s3)
-    assert code_of(lambda: part(s3, upload, 1, b"x", ContentMD5=md5(b"y"))) == ("BadDigest", 400)
-    assert blob_files(tmp_path) == []
+    assert code_of(lambda: part(s3, upload, 1, b"bad", ContentMD5=md5(b"y"))) == ("BadDigest", 400)
+    assert "Parts" not in s3.list_parts(Bucket="bkt", Key="big", UploadId=upload)
+    complete(s3, upload, [part(s3, upload, 1, b"good")])
+    assert body_of(s3, "big") == b"good"
+    assert [file.read_bytes() for file in blob_files(tmp_path)] == [b"good"]
 
 
 def test_completion_only_if_absent_is_refused_where_the_key_is_taken(s3: Any) -> None:
