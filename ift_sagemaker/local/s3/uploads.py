@@ -160,11 +160,11 @@ class Uploads:
         return part
 
     def _stage(self, upload: Upload, number: int, body: Incoming) -> Staged:
-        # no fsync: a completed object is made durable, and each part is compared with its CRC32 then
+        # neither bytes nor row are durable: a completed object is, after a comparison with the parts' CRC32
         files, slot = self._objects.files, None
         wanted = (*body.kept, *body.wanted)
         if body.size is not None:
-            with self._store.transaction() as connection:
+            with self._store.transaction(durable=False) as connection:
                 _require_upload(connection, upload)
                 slot = grid.take_slot(connection, upload.id, number, body.size)
         if slot is None:
@@ -175,7 +175,7 @@ class Uploads:
         """Names the part; the files that nothing names any more."""
         checksums = json.dumps(dict(part.checksums))
         row = (upload.id, part.number, part.file, part.size, part.etag, part.modified, checksums)
-        with self._store.transaction() as connection:
+        with self._store.transaction(durable=False) as connection:
             _require_upload(connection, upload)
             replaced = _files(connection, "upload = ? AND number = ?", (upload.id, part.number))
             connection.execute("INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?, ?, ?)", row)

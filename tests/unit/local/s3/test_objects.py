@@ -236,8 +236,8 @@ class InterruptedLate(Store):
     """A store whose caller is interrupted in the moment after the commit."""
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        with super().transaction() as connection:
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        with super().transaction(durable=durable) as connection:
             yield connection
         raise KeyboardInterrupt
 
