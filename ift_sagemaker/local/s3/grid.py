@@ -16,6 +16,8 @@ from uuid import uuid4
 from ift_sagemaker.local.s3.files import Slot
 
 MIN_PART_BYTES = 5 << 20
+MAX_PARTS = 10_000
+MAX_LISTED = 1000
 # sparse up to the last part; file systems hold this much
 _MAX_FILE_BYTES = 8 << 40
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from xml.etree.ElementTree import Element
 
 from ift_sagemaker.local.protocol.errors import HTTPAnswer, ServiceError
 from ift_sagemaker.local.s3 import digests
+from ift_sagemaker.local.s3.bucket_operations import encoding
 from ift_sagemaker.local.s3.call import (
     S3Call,
     element,
@@ -18,7 +19,7 @@ from ift_sagemaker.local.s3.call import (
     texts,
     unquoted,
 )
-from ift_sagemaker.local.s3.grid import Part
+from ift_sagemaker.local.s3.grid import MAX_LISTED, MAX_PARTS, Part
 from ift_sagemaker.local.s3.object_operations import (
     MAX_OBJECT_BYTES,
     FileBody,
@@ -29,8 +30,8 @@ from ift_sagemaker.local.s3.object_operations import (
 )
 from ift_sagemaker.local.s3.payload import Payload, stored_length
 from ift_sagemaker.local.s3.records import StoredObject
+from ift_sagemaker.local.s3.tagging import tags_of_header
 from ift_sagemaker.local.s3.uploads import (
-    MAX_PARTS,
     Completion,
     Incoming,
     ListedPart,
@@ -39,7 +40,6 @@ from ift_sagemaker.local.s3.uploads import (
 )
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d+)")
-_MAX_LISTED = 1000
 
 
 def create_multipart_upload(call: S3Call) -> HTTPAnswer:
@@ -48,7 +48,9 @@ def create_multipart_upload(call: S3Call) -> HTTPAnswer:
         digests.start(algorithm)
     checksum_type = call.headers.get("x-amz-checksum-type", _default_type(algorithm))
     _check_type(algorithm, checksum_type)
-    upload = _uploads(call).create(call.bucket, call.key, call.attributes(), algorithm, checksum_type)
+    upload = _uploads(call).create(
+        call.bucket, call.key, call.attributes(tags_of_header(call.headers)), algorithm, checksum_type
+    )
     headers = {"x-amz-checksum-algorithm": algorithm.upper(), "x-amz-checksum-type": checksum_type}
     members = {"Bucket": call.bucket, "Key": call.key, "UploadId": upload}
     document = root("InitiateMultipartUploadResult", texts(members))
@@ -147,7 +149,7 @@ def abort_multipart_upload(call: S3Call) -> HTTPAnswer:
 
 def list_parts(call: S3Call) -> HTTPAnswer:
     upload = _upload(call)
-    limit = number(call, "max-parts", _MAX_LISTED, _MAX_LISTED)
+    limit = number(call, "max-parts", MAX_LISTED, MAX_LISTED)
     after = number(call, "part-number-marker", 0, MAX_PARTS)
     parts = [part for part in _uploads(call).parts(upload).values() if part.number > after]
     shown = parts[:limit]
@@ -161,38 +163,60 @@ def list_parts(call: S3Call) -> HTTPAnswer:
         "MaxParts": limit,
         "IsTruncated": truncated,
         "StorageClass": "STANDARD",
+        "ChecksumAlgorithm": upload.algorithm.upper() or None,
+        "ChecksumType": upload.checksum_type or None,
     }
-    return call.ok(root("ListPartsResult", texts(head), *(_part(part) for part in shown)))
+    kept = _own_algorithm(upload)
+    return call.ok(root("ListPartsResult", texts(head), *(_part(part, kept) for part in shown)))
 
 
-def _part(part: Part) -> str:
+def _part(part: Part, kept: Sequence[str]) -> str:
     members: dict[str, object] = {
         "PartNumber": part.number,
         "LastModified": iso_time(part.modified),
         "ETag": f'"{part.etag}"',
         "Size": part.size,
     }
-    return element("Part", texts(members))
+    checksums = {f"Checksum{name.upper()}": part.checksums[name] for name in kept}
+    return element("Part", texts(members | checksums))
 
 
 def list_multipart_uploads(call: S3Call) -> HTTPAnswer:
-    if call.query.get("delimiter") or call.query.get("key-marker"):
-        message = "ListMultipartUploads with delimiter or key-marker is not offered by the local AWS"
+    if call.query.get("delimiter"):
+        message = "ListMultipartUploads with delimiter is not offered by the local AWS"
         raise ServiceError("NotImplemented", message, 501)
-    prefix = call.query.get("prefix", "")
-    found = _uploads(call).list(call.bucket, prefix)
-    if len(found) > _MAX_LISTED:
-        message = "Listing more than 1000 unfinished uploads is not offered by the local AWS"
-        raise ServiceError("NotImplemented", message, 501)
-    head = {"Bucket": call.bucket, "Prefix": prefix, "MaxUploads": _MAX_LISTED, "IsTruncated": False}
-    listed = (
-        element(
-            "Upload",
-            texts({"Key": upload.key, "UploadId": upload.id, "Initiated": iso_time(upload.started)}),
-        )
-        for upload in found
+    prefix, encode = call.query.get("prefix", ""), encoding(call)
+    limit = number(call, "max-uploads", MAX_LISTED, MAX_LISTED)
+    marker, id_marker = call.query.get("key-marker", ""), call.query.get("upload-id-marker", "")
+    found = _following(_uploads(call).list(call.bucket, prefix), marker, id_marker)
+    shown = found[:limit]
+    truncated = len(found) > len(shown)
+    last = shown[-1] if truncated and shown else None
+    head = {
+        "Bucket": call.bucket,
+        "KeyMarker": encode(marker),
+        "UploadIdMarker": id_marker,
+        "NextKeyMarker": encode(last.key) if last else None,
+        "NextUploadIdMarker": last.id if last else None,
+        "Prefix": encode(prefix),
+        "EncodingType": call.query.get("encoding-type"),
+        "MaxUploads": limit,
+        "IsTruncated": truncated,
+    }
+    rows = (
+        {"Key": encode(upload.key), "UploadId": upload.id, "Initiated": iso_time(upload.started)}
+        for upload in shown
     )
+    listed = (element("Upload", texts(row)) for row in rows)
     return call.ok(root("ListMultipartUploadsResult", texts(head), *listed))
+
+
+def _following(uploads: Sequence[Upload], key: str, upload_id: str) -> Sequence[Upload]:
+    """Those after the markers: after a key, and with an id also those of that key after that upload."""
+    for place, upload in enumerate(uploads):
+        if upload_id and (upload.key, upload.id) == (key, upload_id):
+            return uploads[place + 1 :]
+    return [upload for upload in uploads if upload.key.encode() > key.encode()]
 
 
 def _uploads(call: S3Call) -> Uploads:

@@ -12,6 +12,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from sqlite3 import Connection
 from typing import BinaryIO, TypeVar, cast
@@ -20,6 +21,7 @@ from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.protocol.request import Source
 from ift_sagemaker.local.s3 import digests
 from ift_sagemaker.local.s3.files import ObjectFiles, Verify, link_or_copy, new_file
+from ift_sagemaker.local.s3.layouts import ObjectPart, load_layout
 from ift_sagemaker.local.s3.records import (
     DEFAULT_CONTENT_TYPE,
     NOTHING_TO_CHECK,
@@ -236,11 +238,33 @@ class ObjectStore:
         found = self.store.rows(sql, (*parameters, limit))
         return [self._object(cast("Row", row)) for row in found]
 
-    def delete(self, bucket: str, key: str) -> None:
-        """Removes the object; without one of that key nothing happens."""
+    def layout(self, stored: StoredObject) -> Sequence[ObjectPart]:
+        """The parts that the object was made of; none for one that was stored at once."""
+        rows = self.store.rows("SELECT parts FROM layouts WHERE file = ?", (stored.path.name,))
+        return load_layout(rows[0][0]) if rows else []
+
+    def retag(self, bucket: str, key: str, tags: Mapping[str, str]) -> None:
+        """Gives the object these tags and no others.
+
+        Raises:
+            ServiceError: there is no such bucket or object.
+        """
+        where = "WHERE bucket = ? AND key = ?"
         with self.store.transaction() as connection:
             require_bucket(connection, bucket)
-            gone = _remove(connection, bucket, key.encode())
+            sql = f"SELECT attributes FROM objects {where}"  # noqa: S608 - fixed text
+            found = connection.execute(sql, (bucket, key.encode())).fetchone()
+            if found is None:
+                raise no_such_key(key)
+            attributes = replace(Attributes.load(found[0]), tags=tags)
+            sql = f"UPDATE objects SET attributes = ? {where}"  # noqa: S608 - fixed text
+            connection.execute(sql, (attributes.dump(), bucket, key.encode()))
+
+    def delete(self, bucket: str, *keys: str) -> None:
+        """Removes the objects, all in one step; without one of a key nothing happens."""
+        with self.store.transaction() as connection:
+            require_bucket(connection, bucket)
+            gone = [file for key in keys for file in _remove(connection, bucket, key.encode())]
         self.files.discard(gone)
 
     def require(self, bucket: str, key: str) -> None:

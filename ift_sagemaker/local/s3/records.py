@@ -22,14 +22,14 @@ class Attributes:
     content_type: str = DEFAULT_CONTENT_TYPE
     metadata: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     def dump(self) -> str:
-        return json.dumps([self.content_type, dict(self.metadata), dict(self.headers)])
+        return json.dumps([self.content_type, dict(self.metadata), dict(self.headers), dict(self.tags)])
 
     @classmethod
     def load(cls, text: str) -> Attributes:
-        content_type, metadata, headers = json.loads(text)
-        return cls(content_type, metadata, headers)
+        return cls(*json.loads(text))
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,6 @@ from ift_sagemaker.local.s3.records import (
     StoredObject,
 )
 
-MAX_PARTS = 10_000
-
 
 @dataclass(frozen=True)
 class Upload:

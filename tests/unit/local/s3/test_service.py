@@ -338,10 +338,10 @@ def test_a_bucket_of_another_owner_is_denied(s3: Any) -> None:
     ("call", "params", "named"),
     [
         ("get_bucket_acl", {"Bucket": "bkt"}, "GetBucketAcl"),
-        ("get_object_tagging", {"Bucket": "bkt", "Key": "k"}, "GetObjectTagging"),
+        ("get_object_acl", {"Bucket": "bkt", "Key": "k"}, "GetObjectAcl"),
         ("list_object_versions", {"Bucket": "bkt"}, "ListObjectVersions"),
         ("put_bucket_policy", {"Bucket": "bkt", "Policy": "{}"}, "PutBucketPolicy"),
-        ("put_object", {"Bucket": "bkt", "Key": "k", "Tagging": "a=b"}, "PutObject with x-amz-tagging"),
+        ("get_bucket_policy", {"Bucket": "bkt"}, "GetBucketPolicy"),
         ("put_object", {"Bucket": "bkt", "Key": "k", "ACL": "public-read"}, "PutObject with x-amz-acl"),
         ("get_object", {"Bucket": "bkt", "Key": "k", "VersionId": "7"}, "GetObject with versionId"),
     ],
