@@ -64,18 +64,21 @@ def find(connection: Connection, upload: str) -> Grid | None:
     return Grid(*row) if row else None
 
 
-def take_slot(connection: Connection, upload: str, number: int, size: int) -> Slot | None:
-    """A slot for a part of `size` bytes, never given before; None where the part needs a file of its own."""
-    grid = find(connection, upload) or _begin(connection, upload, number, size)
+def take_slot(connection: Connection, upload: str, number: int, size: int, least: int) -> Slot | None:
+    """A slot for a part of `size` bytes, never given before; None where the part needs a file of its own.
+
+    `least` bytes have all parts but the last.
+    """
+    grid = find(connection, upload) or _begin(connection, upload, number, size, least)
     if grid is None or size > grid.part_size or grid.offset(number) + size > _MAX_FILE_BYTES:
         return None
     taken = connection.execute("INSERT OR IGNORE INTO slots VALUES (?, ?)", (upload, number))
     return Slot(grid.file, grid.offset(number), size) if taken.rowcount else None
 
 
-def _begin(connection: Connection, upload: str, number: int, size: int) -> Grid | None:
+def _begin(connection: Connection, upload: str, number: int, size: int, least: int) -> Grid | None:
     # a part below the least size can only be the last one, whose size says nothing of the others
-    if not size or (number > 1 and size < MIN_PART_BYTES):
+    if not size or (number > 1 and size < least):
         return None
     grid = Grid(uuid4().hex, size, 0)
     connection.execute("INSERT INTO grids VALUES (?, ?, ?)", (upload, grid.file, size))

@@ -85,11 +85,12 @@ class Completion:
 
 
 class Uploads:
-    """The multipart uploads of an ObjectStore."""
+    """The multipart uploads of an ObjectStore; each part but the last has at least `least` bytes."""
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, least: int = MIN_PART_BYTES) -> None:
         self._objects = objects
         self._store = objects.store
+        self._least = least
 
     def create(
         self, bucket: str, key: str, attributes: Attributes, algorithm: str, checksum_type: str
@@ -164,7 +165,7 @@ class Uploads:
         if body.size is not None:
             with self._store.transaction(durable=False) as connection:
                 _require_upload(connection, upload)
-                slot = grid.take_slot(connection, upload.id, number, body.size)
+                slot = grid.take_slot(connection, upload.id, number, body.size, self._least)
         if slot is None:
             return files.stage(body.source, wanted, body.verify, durable=False)
         return files.fill(slot, body.source, wanted, body.verify)
@@ -197,7 +198,7 @@ class Uploads:
             ServiceError: a part is missing, differs, is out of order or too small, a part's file is damaged,
                 or what is `wanted` does not hold. The upload goes on then.
         """
-        parts = _chosen(self.parts(upload), listed)
+        parts = _chosen(self.parts(upload), listed, self._least)
         checksums = _composite(upload, parts) or _full(upload, parts)
         wanted.check(sum(part.size for part in parts), checksums)
         with self._objects.files.writing():
@@ -246,18 +247,18 @@ class _OthersWriteError(Exception):
     """A slot beyond the listed parts was given away: somebody may still write to the file."""
 
 
-def _chosen(parts: Mapping[int, Part], listed: Sequence[ListedPart]) -> list[Part]:
+def _chosen(parts: Mapping[int, Part], listed: Sequence[ListedPart], least: int) -> list[Part]:
     numbers = [part.number for part in listed]
     if not listed or numbers != sorted(set(numbers)):
         message = "The list of parts was not in ascending order. The parts list must be specified in order."
         raise ServiceError("InvalidPartOrder", message, 400)
     chosen = [_match(parts.get(part.number), part) for part in listed]
-    small = [part for part in chosen[:-1] if part.size < MIN_PART_BYTES]
+    small = [part for part in chosen[:-1] if part.size < least]
     if small:
         message = "Your proposed upload is smaller than the minimum allowed size"
         details = {
             "ProposedSize": small[0].size,
-            "MinSizeAllowed": MIN_PART_BYTES,
+            "MinSizeAllowed": least,
             "PartNumber": small[0].number,
         }
         raise ServiceError("EntityTooSmall", message, 400, details)
