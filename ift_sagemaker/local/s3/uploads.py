@@ -17,7 +17,7 @@ from ift_sagemaker.local.s3 import digests, grid
 from ift_sagemaker.local.s3.combining import COMBINABLE, combined
 from ift_sagemaker.local.s3.files import Staged, Verify
 from ift_sagemaker.local.s3.grid import MIN_PART_BYTES, Part
-from ift_sagemaker.local.s3.joining import Joined, no_such_upload
+from ift_sagemaker.local.s3.joining import Joined, compare, no_such_upload
 from ift_sagemaker.local.s3.layouts import keep_layout
 from ift_sagemaker.local.s3.objects import ObjectStore, drop_upload, require_bucket
 from ift_sagemaker.local.s3.records import (
@@ -211,8 +211,7 @@ class Uploads:
             return self._commit(upload, self._join(upload, parts), parts, checksums, wanted)
 
     def _settle(self, upload: Upload, shared: grid.Grid, parts: Sequence[Part]) -> Staged:
-        with Joined(upload.id, parts, self._objects.files.path) as joined:
-            joined.drain()
+        compare(upload.id, parts, self._objects.files.path)
         self._objects.files.settle(shared.file)
         return Staged(shared.file, sum(part.size for part in parts), {})
 
