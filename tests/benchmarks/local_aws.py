@@ -4,8 +4,9 @@
 
 Uploads and downloads one object of random bytes by boto3's transfer manager with its defaults: in process,
 over HTTP to `ift local serve`, and over HTTP to moto (extra `moto`), in turn. Beside them what the bare disk
-gives: the same bytes written and synced by one thread, and read. Then what a describe call and the start of a
-program take. Prints medians; nothing is asserted.
+gives: the same bytes written and synced by one thread, and read. CPU seconds are the server's, in process those
+of the client as well. Then what a describe call and the start of a program take. Prints medians; nothing is
+asserted.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,16 @@ PROGRAM = b"print('begun', flush=True)\n"
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """Speeds in MiB/s, and CPU seconds of the server (of the whole process where there is none)."""
+
+    upload: float
+    download: float
+    upload_cpu: float = 0.0
+    download_cpu: float = 0.0
+
+
+@dataclass(frozen=True)
 class Served:
     """A server that runs: its address and its process."""
 
@@ -53,6 +64,11 @@ class Served:
 
     def client(self, service: str) -> Any:
         return self.session().client(service, endpoint_url=self.url)
+
+    def cpu_seconds(self) -> float:
+        """What the process has used so far, in itself and in the kernel."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text("ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def peak_mib(self) -> float:
         """The most memory that the process has had resident."""
@@ -109,23 +125,24 @@ def wait_for(done: Callable[[], Any], seconds: float) -> float:
     return time.perf_counter() - started
 
 
-def transfer(s3: Any, source: Path, target: Path) -> tuple[float, float]:
-    """Upload and download of the file, in MiB/s; what comes back is compared."""
+def transfer(s3: Any, server: Served, source: Path, target: Path) -> Transfer:
+    """Upload and download of the file; what comes back is compared."""
     mib = source.stat().st_size / MIB
-    started = time.perf_counter()
+    cpu, started = server.cpu_seconds(), time.perf_counter()
     s3.upload_file(str(source), BUCKET, "object")
-    uploaded = time.perf_counter()
+    uploaded, cpu_uploaded = time.perf_counter(), server.cpu_seconds()
     s3.download_file(BUCKET, "object", str(target))
-    ended = time.perf_counter()
+    ended, cpu_ended = time.perf_counter(), server.cpu_seconds()
     if not filecmp.cmp(source, target, shallow=False):
         raise ValueError("the object came back changed")
     target.unlink()
     s3.delete_object(Bucket=BUCKET, Key="object")
-    return mib / (uploaded - started), mib / (ended - uploaded)
+    speeds = mib / (uploaded - started), mib / (ended - uploaded)
+    return Transfer(*speeds, cpu_uploaded - cpu, cpu_ended - cpu_uploaded)
 
 
-def bare_disk(source: Path, target: Path) -> tuple[float, float]:
-    """Writing (with a sync at the end) and reading of the same bytes by one thread, in MiB/s."""
+def bare_disk(source: Path, target: Path) -> Transfer:
+    """Writing (with a sync at the end) and reading of the same bytes by one thread."""
     mib = source.stat().st_size / MIB
     block = source.open("rb").read(MIB)
     started = time.perf_counter()
@@ -139,7 +156,7 @@ def bare_disk(source: Path, target: Path) -> tuple[float, float]:
             pass
     ended = time.perf_counter()
     target.unlink()
-    return mib / (written - started), mib / (ended - written)
+    return Transfer(mib / (written - started), mib / (ended - written))
 
 
 def milliseconds(call: Callable[[], object]) -> float:
@@ -203,11 +220,12 @@ def measure(folder: Path, mib: int, repeats: int) -> dict[str, Any]:
         clients = {"in process": local.client("s3"), "HTTP": ours.client("s3"), "moto": moto.client("s3")}
         for s3 in clients.values():
             s3.create_bucket(Bucket=BUCKET)
-        runs: dict[str, list[tuple[float, float]]] = {name: [] for name in ("disk", *clients)}
+        servers = {"in process": Served("", os.getpid()), "HTTP": ours, "moto": moto}
+        runs: dict[str, list[Transfer]] = {name: [] for name in ("disk", *clients)}
         for _ in range(repeats):
             runs["disk"].append(bare_disk(source, target))
             for name, s3 in clients.items():
-                runs[name].append(transfer(s3, source, target))
+                runs[name].append(transfer(s3, servers[name], source, target))
         peaks = {"HTTP": ours.peak_mib(), "moto": moto.peak_mib()}
         ways = {"in process": local.client, "HTTP": ours.client}
         start = {
@@ -230,13 +248,11 @@ def describing(sagemaker: Any) -> float:
     return milliseconds(lambda: sagemaker.describe_training_job(TrainingJobName="begins-0"))
 
 
-def summary(runs: list[tuple[float, float]], peak: float | None) -> dict[str, Any]:
-    up, down = ([run[side] for run in runs] for side in (0, 1))
+def summary(runs: list[Transfer], peak: float | None) -> dict[str, Any]:
+    rows = [asdict(run) for run in runs]
     return {
-        "upload": statistics.median(up),
-        "download": statistics.median(down),
-        "upload_runs": up,
-        "download_runs": down,
+        **{name: statistics.median(row[name] for row in rows) for name in rows[0]},
+        "runs": rows,
         "peak_mib": peak,
     }
 
@@ -245,12 +261,13 @@ def table(result: dict[str, Any]) -> str:
     moto = result["transfers"]["moto"]
     lines = [
         f"{result['machine']}; {result['size_mib']} MiB, median of {result['repeats']}",
-        f"{'':12} {'up MiB/s':>10} {'x moto':>7} {'down MiB/s':>11} {'x moto':>7} {'peak MiB':>9}",
+        f"{'':12} {'up MiB/s':>10} {'x moto':>7} {'down MiB/s':>11} {'x moto':>7} {'CPU s up':>9} {'down':>6} {'peak MiB':>9}",
     ]
     for name, found in result["transfers"].items():
         up, down, peak = found["upload"], found["download"], found["peak_mib"]
         ratios = f"{up:10.0f} {up / moto['upload']:7.1f} {down:11.0f} {down / moto['download']:7.1f}"
-        lines.append(f"{name:12} {ratios} {'' if peak is None else f'{peak:.0f}':>9}")
+        cpu = f"{found['upload_cpu']:9.2f} {found['download_cpu']:6.2f}"
+        lines.append(f"{name:12} {ratios} {cpu} {'' if peak is None else f'{peak:.0f}':>9}")
     for way, value in result["describe_ms"].items():
         lines.append(f"DescribeTrainingJob, {way}: {value:.1f} ms (p50 of {CALLS})")
     for way, value in result["first_line_seconds"].items():
