@@ -5,8 +5,8 @@
 Uploads and downloads one object of random bytes by boto3's transfer manager with its defaults: in process,
 over HTTP to `ift local serve`, and over HTTP to moto (extra `moto`), in turn. Beside them what the bare disk
 gives: the same bytes written and synced by one thread, and read. CPU seconds are the server's, in process
-those of the client as well. Then what a describe call and the start of a program take. Prints medians; nothing
-is asserted.
+those of the client as well. Then what a describe call and the start of a program take. Prints medians;
+nothing is asserted.
 """
 
 from __future__ import annotations
@@ -259,10 +259,10 @@ def summary(runs: list[Transfer], peak: float | None) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     moto = result["transfers"]["moto"]
+    columns = f"{'up MiB/s':>10} {'x moto':>7} {'down MiB/s':>11} {'x moto':>7}"
     lines = [
         f"{result['machine']}; {result['size_mib']} MiB, median of {result['repeats']}",
-        f"{'':12} {'up MiB/s':>10} {'x moto':>7} {'down MiB/s':>11} {'x moto':>7}"
-        f" {'CPU s up':>9} {'down':>6} {'peak MiB':>9}",
+        f"{'':12} {columns} {'CPU s up':>9} {'down':>6} {'peak MiB':>9}",
     ]
     for name, found in result["transfers"].items():
         up, down, peak = found["upload"], found["download"], found["peak_mib"]

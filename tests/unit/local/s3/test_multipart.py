@@ -8,7 +8,7 @@ import io
 import os
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from boto3.s3.transfer import TransferConfig
 
 from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.s3.objects import ObjectStore
-from ift_sagemaker.local.s3.records import Attributes
+from ift_sagemaker.local.s3.records import Attributes, StoredObject
 from ift_sagemaker.local.s3.uploads import Completion, Incoming, ListedPart, Uploads
 from ift_sagemaker.local.state.store import Store
 from tests.unit.local.s3_calls import blob_files, body_of, code_of, keys, md5, new_s3
@@ -205,6 +205,31 @@ def test_a_part_still_being_written_never_reaches_a_completed_object(objects: Ob
     assert stored.path.read_bytes() == b"good"
     files = [path for path in (objects.store.root / "s3" / "objects").rglob("*") if path.is_file()]
     assert files == [stored.path]
+
+
+class Overtaken(ObjectStore):
+    """A store in which another part comes in just before the object is named."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.before: list[Callable[[], object]] = []
+
+    def commit(self, *what: Any) -> StoredObject:
+        while self.before:
+            self.before.pop()()
+        return super().commit(*what)
+
+
+def test_a_part_that_comes_in_just_before_the_end_stays_out_of_the_object(tmp_path: Path) -> None:
+    objects = Overtaken(Store(tmp_path / "root"))
+    objects.create_bucket("bkt")
+    uploads = Uploads(objects, least=1)
+    upload = uploads.get("bkt", "big", uploads.create("bkt", "big", Attributes(), "", ""))
+    first = uploads.put_part(upload, 1, Incoming(io.BytesIO(b"good"), 4))
+    objects.before.append(lambda: uploads.put_part(upload, 2, Incoming(io.BytesIO(b"late"), 4)))
+    stored = uploads.complete(upload, [ListedPart(1, first.etag, {})], Completion())
+    assert (stored.path.name == first.file, stored.path.read_bytes()) == (False, b"good")
+    assert blob_files(tmp_path) == [stored.path]
 
 
 def test_a_body_longer_than_announced_leaves_the_next_part_alone(objects: ObjectStore) -> None:
