@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ift_sagemaker.local.protocol.errors import ServiceError
@@ -65,6 +65,7 @@ def etag_of(pieces: list[bytes]) -> str:
     return f"{hashlib.md5(digests).hexdigest()}-{len(pieces)}"  # noqa: S324 - S3's ETag
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.one_of(SPLITS, EVEN_SPLITS), st.randoms(), st.sets(st.integers(0, 5)), st.sets(st.integers(0, 5)))
 def test_any_split_sent_in_any_order_makes_the_same_object(
     objects: ObjectStore, split: tuple[list[int], int], random: Any, again: set[int], unannounced: set[int]
@@ -90,6 +91,7 @@ def test_any_split_sent_in_any_order_makes_the_same_object(
     assert files_on_disk(objects) == {stored.path.name}
 
 
+@settings(deadline=None, max_examples=60)
 @given(EVEN_SPLITS, st.randoms())
 def test_parts_of_one_size_are_written_once_whatever_their_order(
     objects: ObjectStore, split: tuple[list[int], int], random: Any
