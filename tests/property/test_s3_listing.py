@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ift_sagemaker.local.s3.listing import after_marker, list_page, start_of, token
-from ift_sagemaker.local.s3.objects import Attributes, StoredObject, successor
+from ift_sagemaker.local.s3.objects import successor
+from ift_sagemaker.local.s3.records import Attributes, StoredObject
 
 KEYS = st.lists(st.text(alphabet="ab/-é\U0001f600\uffff", min_size=1, max_size=6), unique=True, max_size=25)
 PREFIXES = st.text(alphabet="ab/é", max_size=2)

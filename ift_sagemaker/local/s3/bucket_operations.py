@@ -10,7 +10,7 @@ from ift_sagemaker.local.protocol.errors import HTTPAnswer, ServiceError
 from ift_sagemaker.local.s3 import listing as s3_listing
 from ift_sagemaker.local.s3.call import S3Call, element, iso_time, number, root, texts
 from ift_sagemaker.local.s3.listing import MAX_KEYS, Page
-from ift_sagemaker.local.s3.objects import StoredObject
+from ift_sagemaker.local.s3.records import StoredObject
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -18,6 +18,7 @@ _ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 _FORBIDDEN_STARTS = ("xn--", "sthree-", "amzn-s3-demo-")
 _FORBIDDEN_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 _CLASSIC_REGION = "us-east-1"
+_MAX_BUCKETS = 10_000
 
 
 def create_bucket(call: S3Call) -> HTTPAnswer:
@@ -75,16 +76,31 @@ def get_bucket_location(call: S3Call) -> HTTPAnswer:
     return call.ok(root("LocationConstraint", "" if location == _CLASSIC_REGION else location))
 
 
+def get_bucket_versioning(call: S3Call) -> HTTPAnswer:
+    call.objects.bucket(call.bucket)
+    return call.ok(root("VersioningConfiguration"))
+
+
 def list_buckets(call: S3Call) -> HTTPAnswer:
-    prefix = call.query.get("prefix", "")
-    account = call.context.settings.account
-    listed = (
-        element("Bucket", texts({"Name": bucket.name, "CreationDate": iso_time(bucket.created)}))
+    prefix, region = call.query.get("prefix", ""), call.query.get("bucket-region")
+    continuation = call.query.get("continuation-token", "")
+    after = s3_listing.start_of(continuation).decode() if continuation else ""
+    limit = number(call, "max-buckets", _MAX_BUCKETS, _MAX_BUCKETS)
+    found = [
+        bucket
         for bucket in call.objects.buckets()
-        if bucket.name.startswith(prefix)
+        if bucket.name.startswith(prefix) and bucket.name > after and region in (None, bucket.location)
+    ]
+    shown = found[: max(1, limit)]
+    rows = (
+        {"Name": bucket.name, "CreationDate": iso_time(bucket.created), "BucketRegion": bucket.location}
+        for bucket in shown
     )
-    owner = element("Owner", texts({"ID": account, "DisplayName": "local"}))
-    return call.ok(root("ListAllMyBucketsResult", owner, element("Buckets", *listed)))
+    listed = element("Buckets", *(element("Bucket", texts(row)) for row in rows))
+    more = s3_listing.token(shown[-1].name.encode()) if len(found) > len(shown) else None
+    owner = element("Owner", texts({"ID": call.context.settings.account, "DisplayName": "local"}))
+    tail = texts({"ContinuationToken": more, "Prefix": prefix or None})
+    return call.ok(root("ListAllMyBucketsResult", owner, listed, tail))
 
 
 def list_objects_v2(call: S3Call) -> HTTPAnswer:
@@ -92,7 +108,7 @@ def list_objects_v2(call: S3Call) -> HTTPAnswer:
     start_after = call.query.get("start-after", "")
     start = s3_listing.after_key(start_after) if continuation is None else s3_listing.start_of(continuation)
     page, max_keys = _page(call, start)
-    encode = _encoding(call)
+    encode = encoding(call)
     head = {
         "Name": call.bucket,
         "Prefix": encode(call.query.get("prefix", "")),
@@ -113,7 +129,7 @@ def list_objects(call: S3Call) -> HTTPAnswer:
     prefix, delimiter = call.query.get("prefix", ""), call.query.get("delimiter", "")
     marker = call.query.get("marker", "")
     page, max_keys = _page(call, s3_listing.after_marker(marker, prefix, delimiter))
-    encode = _encoding(call)
+    encode = encoding(call)
     last = max([found.key for found in page.contents] + list(page.prefixes), default="", key=str.encode)
     head = {
         "Name": call.bucket,
@@ -139,7 +155,7 @@ def _page(call: S3Call, start: bytes) -> tuple[Page, int]:
     return s3_listing.list_page(scan, prefix, delimiter, start, max_keys), max_keys
 
 
-def _encoding(call: S3Call) -> Callable[[str], str]:
+def encoding(call: S3Call) -> Callable[[str], str]:
     """How keys are printed: URL-encoded where asked, which alone carries every character through XML."""
     asked = call.query.get("encoding-type", "")
     if asked not in ("", "url"):
@@ -171,6 +187,7 @@ OPERATIONS = {
     "DeleteBucket": delete_bucket,
     "HeadBucket": head_bucket,
     "GetBucketLocation": get_bucket_location,
+    "GetBucketVersioning": get_bucket_versioning,
     "ListBuckets": list_buckets,
     "ListObjects": list_objects,
     "ListObjectsV2": list_objects_v2,

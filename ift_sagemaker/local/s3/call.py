@@ -13,7 +13,14 @@ from xml.sax.saxutils import escape
 from ift_sagemaker.local.protocol.errors import HTTPAnswer, ServiceError
 from ift_sagemaker.local.protocol.request import Request, read_up_to
 from ift_sagemaker.local.s3 import payload as s3_payload
-from ift_sagemaker.local.s3.objects import DEFAULT_CONTENT_TYPE, Attributes, ObjectStore, Precondition
+from ift_sagemaker.local.s3.objects import ObjectStore
+from ift_sagemaker.local.s3.records import (
+    DEFAULT_CONTENT_TYPE,
+    Attributes,
+    Precondition,
+    StoredObject,
+    no_such_key,
+)
 from ift_sagemaker.local.state.settings import Context
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -58,7 +65,15 @@ class S3Call:
     def region(self) -> str:
         return self.request.scope[0] or self.context.settings.region
 
-    def attributes(self) -> Attributes:
+    def stored(self) -> StoredObject:
+        """The object; a ServiceError NoSuchBucket or NoSuchKey where there is none."""
+        self.objects.bucket(self.bucket)
+        found = self.objects.get(self.bucket, self.key)
+        if found is None:
+            raise no_such_key(self.key)
+        return found
+
+    def attributes(self, tags: Mapping[str, str]) -> Attributes:
         """What the headers say about the object to be stored; a ServiceError for too much metadata."""
         metadata = {
             name.removeprefix(_METADATA): value
@@ -72,7 +87,8 @@ class S3Call:
         encoding = s3_payload.content_encoding(self.headers)
         if encoding:
             kept["content-encoding"] = encoding
-        return Attributes(self.headers.get("content-type") or DEFAULT_CONTENT_TYPE, metadata, kept)
+        content_type = self.headers.get("content-type") or DEFAULT_CONTENT_TYPE
+        return Attributes(content_type, metadata, kept, tags)
 
     def write_condition(self) -> Precondition:
         """The If-None-Match and If-Match of a write; S3 takes only `*` for the first."""
@@ -83,11 +99,12 @@ class S3Call:
         if_match = self.headers.get("if-match")
         return Precondition(if_none_match == "*", unquoted(if_match) if if_match is not None else None)
 
-    def document(self) -> Element:
+    def document(self, *, verified: bool = True) -> Element:
         """The XML document in the body, its checksums verified; a ServiceError MalformedXML for another."""
         payload = s3_payload.Payload(self.request)
         body = read_up_to(payload, _MAX_DOCUMENT + 1)
-        payload.verify_bytes(body)
+        if verified:
+            payload.verify_bytes(body)
         if len(body) > _MAX_DOCUMENT or b"<!" in body:
             raise malformed_xml()
         try:
@@ -146,7 +163,12 @@ def unquoted(etag: str) -> str:
 
 def number(call: S3Call, name: str, default: int, maximum: int) -> int:
     """A whole number from the query, cut to `maximum`; a ServiceError where it is not one."""
-    text = call.query.get(name, "")
+    return whole_number(call.query, name, default, maximum)
+
+
+def whole_number(texts: Mapping[str, str], name: str, default: int, maximum: int) -> int:
+    """A whole number from a query or from headers, cut to `maximum`; a ServiceError where it is not one."""
+    text = texts.get(name, "")
     if not text:
         return default
     if not text.isascii() or not text.isdigit() or len(text) > 10:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ift_sagemaker.local.protocol.errors import DISK_FULL, disk_full
+from ift_sagemaker.local.protocol.errors import DISK_FULL, ServiceError, disk_full
 from ift_sagemaker.local.protocol.request import Source
 from ift_sagemaker.local.s3.digests import ALWAYS, Digests
 from ift_sagemaker.local.state.store import locked
@@ -35,6 +35,15 @@ class Staged:
     @property
     def md5(self) -> str:
         return self.digests["md5"].hex()
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where bytes belong in a file that others fill as well; in bytes."""
+
+    file: str
+    offset: int
+    size: int
 
 
 def new_file(path: Path) -> BinaryIO:
@@ -89,6 +98,36 @@ class ObjectFiles:
             return size
 
         return self._publish(write, digests, verify, durable=durable)
+
+    def fill(
+        self, slot: Slot, source: Source, algorithms: Iterable[str] = (), verify: Verify | None = None
+    ) -> Staged:
+        """The slot filled from `source`; as `stage`, but not durable, and on an error the slot is spent.
+
+        Raises:
+            ServiceError: (400) the source is longer than the slot; (507) the disk is full.
+        """
+        digests = Digests((*ALWAYS, *algorithms))
+        try:
+            with _open_slot(self.path(slot.file)) as sink:
+                sink.seek(slot.offset)
+                size = _copy(source, sink, digests, slot.size)
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise disk_full(self._home) from error
+            raise
+        results = digests.results()
+        if verify is not None:
+            verify(results)
+        return Staged(slot.file, size, results)
+
+    def settle(self, file: str) -> None:
+        """Makes a file of filled slots durable, and read-only."""
+        path = self.path(file)
+        with path.open("rb", buffering=0) as source:
+            os.fsync(source.fileno())
+        path.chmod(0o444)
+        _sync_directory(path.parent)
 
     def adopt(self, path: Path, algorithms: Iterable[str] = ()) -> Staged:
         """The file at `path`, hard-linked (it turns read-only then), or copied where no link can be made."""
@@ -167,11 +206,25 @@ def link_or_copy(source: Path, destination: Path) -> None:
             shutil.copyfileobj(reader, writer, CHUNK)
 
 
-def _copy(source: Source, sink: BinaryIO, digests: Digests) -> int:
+def _open_slot(path: Path) -> BinaryIO:
+    """The file of a slot, made when absent; open for unbuffered writing."""
+    path.parent.mkdir(exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o644)
+    except PermissionError:  # settled by a completion that did not come about
+        path.chmod(0o644)
+        descriptor = os.open(path, flags, 0o644)
+    return os.fdopen(descriptor, "wb", buffering=0)
+
+
+def _copy(source: Source, sink: BinaryIO, digests: Digests, limit: int | None = None) -> int:
     size = 0
     while data := source.read(CHUNK):
-        digests.update(data)
         size += len(data)
+        if limit is not None and size > limit:
+            raise ServiceError("IncompleteBody", "The body is longer than its announced length", 400)
+        digests.update(data)
         _write_all(sink, data)
     return size
 

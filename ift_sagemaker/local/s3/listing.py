@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ift_sagemaker.local.protocol.errors import ServiceError
-from ift_sagemaker.local.s3.objects import StoredObject, successor
+from ift_sagemaker.local.s3.objects import successor
+from ift_sagemaker.local.s3.records import StoredObject
 
 MAX_KEYS = 1000
 

@@ -12,7 +12,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from sqlite3 import Connection
 from typing import BinaryIO, TypeVar, cast
@@ -20,10 +20,24 @@ from typing import BinaryIO, TypeVar, cast
 from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.protocol.request import Source
 from ift_sagemaker.local.s3 import digests
-from ift_sagemaker.local.s3.files import ObjectFiles, Staged, Verify, link_or_copy, new_file
+from ift_sagemaker.local.s3.files import ObjectFiles, Verify, link_or_copy, new_file
+from ift_sagemaker.local.s3.layouts import ObjectPart, load_layout
+from ift_sagemaker.local.s3.records import (
+    DEFAULT_CONTENT_TYPE,
+    NOTHING_TO_CHECK,
+    Attributes,
+    Bucket,
+    NewObject,
+    Precondition,
+    Row,
+    StoredObject,
+    no_such_bucket,
+    no_such_key,
+)
 from ift_sagemaker.local.state.store import Store
 
-DEFAULT_CONTENT_TYPE = "binary/octet-stream"
+__all__ = ("ObjectStore", "StoredObject", "require_bucket", "successor")
+
 MAX_KEY_BYTES = 1024
 SWEEP_INTERVAL_IN_SECONDS = 3600.0
 _PAGE = 500
@@ -31,7 +45,6 @@ _RETRIES = 20
 
 T = TypeVar("T")
 Files = list[str]  # inside ObjectStore, `list` is its method
-Row = tuple[str, bytes, str, int, str, float, str, str]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS buckets (name TEXT PRIMARY KEY, created REAL NOT NULL, location TEXT NOT NULL);
@@ -45,96 +58,13 @@ CREATE TABLE IF NOT EXISTS uploads (
 CREATE TABLE IF NOT EXISTS parts (
     upload TEXT NOT NULL, number INTEGER NOT NULL, file TEXT NOT NULL, size INTEGER NOT NULL,
     etag TEXT NOT NULL, modified REAL NOT NULL, checksums TEXT NOT NULL, PRIMARY KEY (upload, number));
+CREATE TABLE IF NOT EXISTS grids (upload TEXT PRIMARY KEY, file TEXT NOT NULL, part_size INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS slots (
+    upload TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (upload, number)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS layouts (file TEXT PRIMARY KEY, parts TEXT NOT NULL) WITHOUT ROWID;
 """
+_FILES = "SELECT file FROM objects UNION ALL SELECT file FROM parts UNION ALL SELECT file FROM grids"
 _COLUMNS = "bucket, key, file, size, etag, modified, attributes, checksums"
-
-
-@dataclass(frozen=True)
-class Attributes:
-    """What a caller says about an object: `headers` are stored HTTP headers such as Cache-Control."""
-
-    content_type: str = DEFAULT_CONTENT_TYPE
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    def dump(self) -> str:
-        return json.dumps([self.content_type, dict(self.metadata), dict(self.headers)])
-
-    @classmethod
-    def load(cls, text: str) -> Attributes:
-        content_type, metadata, headers = json.loads(text)
-        return cls(content_type, metadata, headers)
-
-
-@dataclass(frozen=True)
-class StoredObject:
-    """One object. `path` is its file: read it or link it, never write it. `last_modified` in epoch seconds.
-
-    `checksums` maps an algorithm (`crc32`) to the Base64 text that S3 answers, `…-N` for a composite one.
-    """
-
-    bucket: str
-    key: str
-    path: Path
-    size: int
-    etag: str
-    last_modified: float
-    attributes: Attributes
-    checksums: Mapping[str, str]
-
-    @property
-    def content_type(self) -> str:
-        return self.attributes.content_type
-
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        return self.attributes.metadata
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """One bucket; `created` in epoch seconds, `location` its region."""
-
-    name: str
-    created: float
-    location: str
-
-
-@dataclass(frozen=True)
-class Precondition:
-    """What must hold of the object that is there when a write commits; ETags without quotes."""
-
-    if_absent: bool = False
-    if_match: str | None = None
-
-    def check(self, etag: str | None) -> None:
-        """Raises the ServiceError that S3 sends where the condition does not hold; `etag` None: no object."""
-        if self.if_match is not None and etag is None:
-            raise no_such_key("")
-        if self.if_absent and etag is not None:
-            raise precondition_failed("If-None-Match")
-        if self.if_match not in (None, "*", etag):
-            raise precondition_failed("If-Match")
-
-
-NOTHING_TO_CHECK = Precondition()
-
-
-@dataclass(frozen=True)
-class NewObject:
-    """An object about to be named: the staged file and all that its row says."""
-
-    staged: Staged
-    bucket: str
-    key: str
-    attributes: Attributes
-    etag: str
-    checksums: Mapping[str, str]
-
-    def row(self, modified: float) -> Row:
-        staged, checksums = self.staged, json.dumps(dict(self.checksums))
-        where = (self.bucket, self.key.encode(), staged.file, staged.size)
-        return (*where, self.etag, modified, self.attributes.dump(), checksums)
 
 
 class ObjectStore:
@@ -157,9 +87,7 @@ class ObjectStore:
         return self.files.sweep(self._files_in_use)
 
     def _files_in_use(self) -> set[str]:
-        return {
-            file for (file,) in self.store.rows("SELECT file FROM objects UNION ALL SELECT file FROM parts")
-        }
+        return {file for (file,) in self.store.rows(_FILES)}
 
     # buckets
 
@@ -191,12 +119,10 @@ class ObjectStore:
             require_bucket(connection, name)
             if connection.execute("SELECT 1 FROM objects WHERE bucket = ? LIMIT 1", (name,)).fetchone():
                 raise ServiceError("BucketNotEmpty", "The bucket you tried to delete is not empty", 409)
-            of_bucket = "upload IN (SELECT id FROM uploads WHERE bucket = ?)"
-            parts = connection.execute(f"SELECT file FROM parts WHERE {of_bucket}", (name,)).fetchall()  # noqa: S608 - fixed text
-            connection.execute(f"DELETE FROM parts WHERE {of_bucket}", (name,))  # noqa: S608 - fixed text
-            connection.execute("DELETE FROM uploads WHERE bucket = ?", (name,))
+            uploads = connection.execute("SELECT id FROM uploads WHERE bucket = ?", (name,)).fetchall()
+            files = [file for (upload,) in uploads for file in drop_upload(connection, upload)]
             connection.execute("DELETE FROM buckets WHERE name = ?", (name,))
-        self.files.discard(file for (file,) in parts)
+        self.files.discard(files)
 
     # objects
 
@@ -312,14 +238,34 @@ class ObjectStore:
         found = self.store.rows(sql, (*parameters, limit))
         return [self._object(cast("Row", row)) for row in found]
 
-    def delete(self, bucket: str, key: str) -> None:
-        """Removes the object; without one of that key nothing happens."""
+    def layout(self, stored: StoredObject) -> Sequence[ObjectPart]:
+        """The parts that the object was made of; none for one that was stored at once."""
+        rows = self.store.rows("SELECT parts FROM layouts WHERE file = ?", (stored.path.name,))
+        return load_layout(rows[0][0]) if rows else []
+
+    def retag(self, bucket: str, key: str, tags: Mapping[str, str]) -> None:
+        """Gives the object these tags and no others.
+
+        Raises:
+            ServiceError: there is no such bucket or object.
+        """
+        where = "WHERE bucket = ? AND key = ?"
         with self.store.transaction() as connection:
             require_bucket(connection, bucket)
-            gone = connection.execute(
-                "DELETE FROM objects WHERE bucket = ? AND key = ? RETURNING file", (bucket, key.encode())
-            ).fetchall()
-        self.files.discard(file for (file,) in gone)
+            sql = f"SELECT attributes FROM objects {where}"  # noqa: S608 - fixed text
+            found = connection.execute(sql, (bucket, key.encode())).fetchone()
+            if found is None:
+                raise no_such_key(key)
+            attributes = replace(Attributes.load(found[0]), tags=tags)
+            sql = f"UPDATE objects SET attributes = ? {where}"  # noqa: S608 - fixed text
+            connection.execute(sql, (attributes.dump(), bucket, key.encode()))
+
+    def delete(self, bucket: str, *keys: str) -> None:
+        """Removes the objects, all in one step; without one of a key nothing happens."""
+        with self.store.transaction() as connection:
+            require_bucket(connection, bucket)
+            gone = [file for key in keys for file in _remove(connection, bucket, key.encode())]
+        self.files.discard(gone)
 
     def require(self, bucket: str, key: str) -> None:
         """Raises a ServiceError where the bucket is absent or the key cannot be one."""
@@ -352,7 +298,7 @@ class ObjectStore:
 
     def forsake(self, file: str) -> None:
         """Removes a file whose naming failed; it stays where a row names it (the interrupt came late)."""
-        sql = "SELECT 1 FROM objects WHERE file = ?1 UNION ALL SELECT 1 FROM parts WHERE file = ?1"
+        sql = f"SELECT 1 FROM ({_FILES}) WHERE file = ?"  # noqa: S608 - fixed text
         with suppress(sqlite3.Error):  # what cannot be told is left to the sweep
             if not self.store.rows(sql, (file,)):
                 self.files.discard([file])
@@ -374,12 +320,30 @@ class ObjectStore:
 def _replace(connection: Connection, row: Row, condition: Precondition) -> list[str]:
     bucket, key = row[0], row[1]
     require_bucket(connection, bucket)
-    found = connection.execute(
-        "SELECT file, etag FROM objects WHERE bucket = ? AND key = ?", (bucket, key)
-    ).fetchone()
-    condition.check(found[1] if found else None)
-    connection.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-    return [found[0]] if found else []
+    sql = "SELECT etag FROM objects WHERE bucket = ? AND key = ?"
+    found = connection.execute(sql, (bucket, key)).fetchone()
+    condition.check(found[0] if found else None)
+    replaced = _remove(connection, bucket, key)
+    connection.execute("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    return replaced
+
+
+def _remove(connection: Connection, bucket: str, key: bytes) -> list[str]:
+    """The file of the object that was removed; nothing where there was none."""
+    sql = "DELETE FROM objects WHERE bucket = ? AND key = ? RETURNING file"
+    gone = [file for (file,) in connection.execute(sql, (bucket, key)).fetchall()]
+    connection.executemany("DELETE FROM layouts WHERE file = ?", [(file,) for file in gone])
+    return gone
+
+
+def drop_upload(connection: Connection, upload: str) -> list[str]:
+    """The files of the upload that was forgotten, inside a transaction."""
+    sql = "SELECT file FROM parts WHERE upload = ?1 UNION SELECT file FROM grids WHERE upload = ?1"
+    files = [file for (file,) in connection.execute(sql, (upload,)).fetchall()]
+    for table in ("parts", "slots", "grids"):
+        connection.execute(f"DELETE FROM {table} WHERE upload = ?", (upload,))  # noqa: S608 - fixed names
+    connection.execute("DELETE FROM uploads WHERE id = ?", (upload,))
+    return files
 
 
 def require_bucket(connection: Connection, bucket: str) -> None:
@@ -391,17 +355,3 @@ def require_bucket(connection: Connection, bucket: str) -> None:
 def successor(prefix: bytes) -> bytes:
     """The first byte string after all those that begin with `prefix`, which is UTF-8 and not empty."""
     return prefix[:-1] + bytes([prefix[-1] + 1])
-
-
-def no_such_bucket(name: str) -> ServiceError:
-    return ServiceError("NoSuchBucket", "The specified bucket does not exist", 404, {"BucketName": name})
-
-
-def no_such_key(key: str) -> ServiceError:
-    return ServiceError("NoSuchKey", "The specified key does not exist.", 404, {"Key": key})
-
-
-def precondition_failed(condition: str) -> ServiceError:
-    """S3's refusal; `condition` is the header that did not hold."""
-    message = "At least one of the pre-conditions you specified did not hold"
-    return ServiceError("PreconditionFailed", message, 412, {"Condition": condition})

@@ -10,7 +10,9 @@ from ift_sagemaker.local.protocol.request import Request
 from ift_sagemaker.local.s3 import bucket_operations as s3_buckets
 from ift_sagemaker.local.s3 import multipart_operations as s3_multipart
 from ift_sagemaker.local.s3 import object_operations as s3_objects
+from ift_sagemaker.local.s3 import tagging as s3_tagging
 from ift_sagemaker.local.s3.call import S3Call
+from ift_sagemaker.local.s3.presigned import check_expiry
 from ift_sagemaker.local.s3.routing import operation_name
 from ift_sagemaker.local.state.settings import Context
 
@@ -20,13 +22,13 @@ OPERATIONS: dict[str, Handler] = {
     **s3_buckets.OPERATIONS,
     **s3_objects.OPERATIONS,
     **s3_multipart.OPERATIONS,
+    **s3_tagging.OPERATIONS,
 }
 _HOST = re.compile(
     r"(?:(?P<bucket>.+)\.)?s3(?:[.-](?:dualstack\.|fips\.)?(?P<region>[a-z0-9-]+))?\.amazonaws\.com(?:\.cn)?(?::\d+)?"
 )
 # headers that would change what is stored or who may read it, which the local S3 does not do
 _REFUSED_HEADERS = (
-    "x-amz-tagging",
     "x-amz-website-redirect-location",
     "x-amz-object-lock-mode",
     "x-amz-object-lock-retain-until-date",
@@ -62,6 +64,7 @@ def answer(context: Context, request: Request) -> HTTPAnswer:
     handler = OPERATIONS.get(operation)
     if handler is None:
         raise _not_implemented(operation)
+    check_expiry(request.query, context.clock())
     _check_owner(context, request)
     _check_headers(request, operation)
     return handler(S3Call(context, request, bucket, key))

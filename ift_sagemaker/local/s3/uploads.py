@@ -1,31 +1,32 @@
-"""Multipart uploads: parts as files of their own, joined into one object when the upload completes."""
+"""Multipart uploads: parts that become one object when the upload completes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from sqlite3 import Connection
-from typing import Any, BinaryIO, Self
+from typing import Any
 
 from ift_sagemaker.local.protocol.errors import ServiceError
-from ift_sagemaker.local.s3 import digests
-from ift_sagemaker.local.s3.files import Staged
-from ift_sagemaker.local.s3.objects import (
+from ift_sagemaker.local.protocol.request import Source
+from ift_sagemaker.local.s3 import digests, grid
+from ift_sagemaker.local.s3.combining import COMBINABLE, combined
+from ift_sagemaker.local.s3.files import Staged, Verify
+from ift_sagemaker.local.s3.grid import MIN_PART_BYTES, Part
+from ift_sagemaker.local.s3.joining import Joined, compare, no_such_upload
+from ift_sagemaker.local.s3.layouts import keep_layout
+from ift_sagemaker.local.s3.objects import ObjectStore, drop_upload, require_bucket
+from ift_sagemaker.local.s3.records import (
+    NOTHING_TO_CHECK,
     Attributes,
     NewObject,
-    ObjectStore,
     Precondition,
     StoredObject,
-    require_bucket,
 )
-
-MIN_PART_BYTES = 5 << 20
-MAX_PARTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,6 @@ class Upload:
 
 
 @dataclass(frozen=True)
-class Part:
-    """One uploaded part."""
-
-    number: int
-    file: str
-    size: int
-    etag: str
-    modified: float
-    checksums: Mapping[str, str]
-
-
-@dataclass(frozen=True)
 class ListedPart:
     """A part as CompleteMultipartUpload lists it."""
 
@@ -62,12 +51,46 @@ class ListedPart:
     checksums: Mapping[str, str]
 
 
-class Uploads:
-    """The multipart uploads of an ObjectStore."""
+@dataclass(frozen=True)
+class Incoming:
+    """A part on its way in: `size` in bytes where it is known, `kept` the checksums to keep with it.
 
-    def __init__(self, objects: ObjectStore) -> None:
+    `verify` gets the digests, those of the algorithms `wanted` among them, and may refuse by raising.
+    """
+
+    source: Source
+    size: int | None = None
+    kept: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
+    verify: Verify | None = None
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What must hold for an upload to complete: of the key, and of the object's size and checksums."""
+
+    condition: Precondition = NOTHING_TO_CHECK
+    size: int | None = None
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self, size: int, checksums: Mapping[str, str]) -> None:
+        """Raises the ServiceError that S3 sends where the object is not the promised one."""
+        if self.size not in (None, size):
+            message = "The provided 'x-amz-mp-object-size' header value does not match what was computed."
+            raise ServiceError("InvalidRequest", message, 400)
+        for name, value in self.checksums.items():
+            if value not in (checksums.get(name), checksums.get(name, "").partition("-")[0]):
+                message = f"The {name.upper()} you specified did not match the calculated checksum."
+                raise ServiceError("BadDigest", message, 400)
+
+
+class Uploads:
+    """The multipart uploads of an ObjectStore; each part but the last has at least `least` bytes."""
+
+    def __init__(self, objects: ObjectStore, least: int = MIN_PART_BYTES) -> None:
         self._objects = objects
         self._store = objects.store
+        self._least = least
 
     def create(
         self, bucket: str, key: str, attributes: Attributes, algorithm: str, checksum_type: str
@@ -106,122 +129,135 @@ class Uploads:
 
     def parts(self, upload: Upload) -> dict[int, Part]:
         """The parts by number, ascending."""
-        columns = "number, file, size, etag, modified, checksums"
-        sql = f"SELECT {columns} FROM parts WHERE upload = ? ORDER BY number"  # noqa: S608 - fixed text
+        sql = (
+            "SELECT number, parts.file, ifnull((number - 1) * part_size, 0), size, etag, modified, checksums"
+            " FROM parts LEFT JOIN grids ON grids.upload = parts.upload AND grids.file = parts.file"
+            " WHERE parts.upload = ? ORDER BY number"
+        )
         rows = self._store.rows(sql, (upload.id,))
         return {
-            number: Part(number, file, size, etag, modified, json.loads(checksums))
-            for number, file, size, etag, modified, checksums in rows
+            number: Part(number, file, offset, size, etag, modified, json.loads(checksums))
+            for number, file, offset, size, etag, modified, checksums in rows
         }
 
-    def put_part(self, upload: Upload, number: int, staged: Staged, checksums: Mapping[str, str]) -> Part:
-        """The part, which replaces one of that number."""
-        part = Part(number, staged.file, staged.size, staged.md5, self._store.clock(), checksums)
-        kept = json.dumps({"crc32": digests.encode(staged.digests["crc32"]), **checksums})
-        row = (upload.id, number, part.file, part.size, part.etag, part.modified, kept)
-        try:
-            with self._store.transaction() as connection:
-                _require_upload(connection, upload)
-                replaced = _files(connection, "upload = ? AND number = ?", (upload.id, number))
-                connection.execute("INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-        except BaseException:
-            self._objects.forsake(staged.file)
-            raise
-        self._objects.files.discard(replaced)
+    def put_part(self, upload: Upload, number: int, body: Incoming) -> Part:
+        """The part, which replaces one of that number.
+
+        Raises:
+            ServiceError: the upload is gone, the body is not what was announced, or the disk is full.
+        """
+        with self._objects.files.writing():
+            staged = self._stage(upload, number, body)
+            checksums = {name: digests.encode(staged.digests[name]) for name in ("crc32", *body.kept)}
+            part = Part(number, staged.file, 0, staged.size, staged.md5, self._store.clock(), checksums)
+            try:
+                replaced = self._name(upload, part)
+            except BaseException:
+                self._objects.forsake(staged.file)
+                raise
+            self._objects.files.discard(replaced)
         return part
+
+    def _stage(self, upload: Upload, number: int, body: Incoming) -> Staged:
+        # neither bytes nor row are durable: a completed object is, after a comparison with the parts' CRC32
+        files, slot = self._objects.files, None
+        wanted = (*body.kept, *body.wanted)
+        if body.size is not None:
+            with self._store.transaction(durable=False) as connection:
+                _require_upload(connection, upload)
+                slot = grid.take_slot(connection, upload.id, number, body.size, self._least)
+        if slot is None:
+            return files.stage(body.source, wanted, body.verify, durable=False)
+        return files.fill(slot, body.source, wanted, body.verify)
+
+    def _name(self, upload: Upload, part: Part) -> Sequence[str]:
+        """Names the part; the files that nothing names any more."""
+        checksums = json.dumps(dict(part.checksums))
+        row = (upload.id, part.number, part.file, part.size, part.etag, part.modified, checksums)
+        with self._store.transaction(durable=False) as connection:
+            _require_upload(connection, upload)
+            replaced = _files(connection, "upload = ? AND number = ?", (upload.id, part.number))
+            connection.execute("INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            shared = grid.find(connection, upload.id)
+        return [file for file in replaced if shared is None or file != shared.file]
 
     def abort(self, upload: Upload) -> None:
         """Forgets the upload and its parts."""
         with self._store.transaction() as connection:
-            files = _forget(connection, upload)
+            _require_upload(connection, upload)
+            files = drop_upload(connection, upload.id)
         self._objects.files.discard(files)
 
-    def complete(self, upload: Upload, listed: Sequence[ListedPart], condition: Precondition) -> StoredObject:
+    def complete(self, upload: Upload, listed: Sequence[ListedPart], wanted: Completion) -> StoredObject:
         """The object made of the listed parts; parts left out are dropped.
+
+        Where the parts lie in one file as they follow each other, that file becomes the object: its bytes are
+        read once, to be compared with the parts' CRC32, and not written. Otherwise they are copied.
 
         Raises:
             ServiceError: a part is missing, differs, is out of order or too small, a part's file is damaged,
-                or `condition` does not hold. The upload goes on then.
+                or what is `wanted` does not hold. The upload goes on then.
         """
-        parts = _chosen(self.parts(upload), listed)
-        files = self._objects.files
-        with files.writing(), ExitStack() as stack:
-            joined = stack.enter_context(_Joined(upload.id, parts, files.path))
-            composite = _composite(upload, parts)
-            whole = () if composite else (upload.algorithm or "crc32",)
-            staged = files.stage(joined, whole, always=())
-            new = NewObject(
-                staged,
-                upload.bucket,
-                upload.key,
-                upload.attributes,
-                _etag(parts),
-                composite or {name: digests.encode(staged.digests[name]) for name in whole},
-            )
-            return self._objects.commit(new, condition, lambda connection: _forget(connection, upload))
+        parts = _chosen(self.parts(upload), listed, self._least)
+        checksums = _composite(upload, parts) or _full(upload, parts)
+        wanted.check(sum(part.size for part in parts), checksums)
+        with self._objects.files.writing():
+            with self._store.transaction() as connection:
+                shared = grid.find(connection, upload.id)
+            if shared is not None and shared.is_whole(parts):
+                with suppress(_OthersWriteError):
+                    staged = self._settle(upload, shared, parts)
+                    return self._commit(upload, staged, parts, checksums, wanted)
+            return self._commit(upload, self._join(upload, parts), parts, checksums, wanted)
+
+    def _settle(self, upload: Upload, shared: grid.Grid, parts: Sequence[Part]) -> Staged:
+        compare(upload.id, parts, self._objects.files.path)
+        self._objects.files.settle(shared.file)
+        return Staged(shared.file, sum(part.size for part in parts), {})
+
+    def _join(self, upload: Upload, parts: Sequence[Part]) -> Staged:
+        with Joined(upload.id, parts, self._objects.files.path) as joined:
+            return self._objects.files.stage(joined, always=())
+
+    def _commit(
+        self,
+        upload: Upload,
+        staged: Staged,
+        parts: Sequence[Part],
+        checksums: Mapping[str, str],
+        wanted: Completion,
+    ) -> StoredObject:
+        where = (upload.bucket, upload.key, upload.attributes)
+        new = NewObject(staged, *where, _etag(parts), checksums)
+
+        def end_upload(connection: Connection) -> list[str]:
+            shared = grid.find(connection, upload.id)
+            if shared is not None and shared.file == staged.file and not shared.is_whole(parts):
+                raise _OthersWriteError
+            _require_upload(connection, upload)
+            files = drop_upload(connection, upload.id)
+            keep_layout(connection, staged.file, parts, upload.algorithm)
+            return [file for file in files if file != staged.file]
+
+        return self._objects.commit(new, wanted.condition, end_upload)
 
 
-class _Joined:
-    """The bytes of all parts, one after the other; each is compared with its CRC32 as it goes by."""
-
-    def __init__(self, upload: str, parts: Sequence[Part], path: Callable[[str], Path]) -> None:
-        self._upload = upload
-        self._parts: Iterator[Part] = iter(parts)
-        self._path = path
-        self._part: Part | None = None
-        self._file: BinaryIO | None = None
-        self._running = digests.start("crc32")
-
-    def __enter__(self) -> Self:
-        self._open_next()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def _open_next(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._part = next(self._parts, None)
-        self._running = digests.start("crc32")
-        self._file = self._open(self._part) if self._part else None
-
-    def _open(self, part: Part) -> BinaryIO:
-        try:
-            return self._path(part.file).open("rb", buffering=0)
-        except FileNotFoundError:  # completed or aborted by another just now
-            raise no_such_upload(self._upload) from None
-
-    def read(self, size: int, /) -> bytes:
-        while self._file is not None:
-            data = self._file.read(size)
-            if data:
-                self._running.update(data)
-                return data
-            self._check()
-            self._open_next()
-        return b""
-
-    def _check(self) -> None:
-        part = self._part
-        if part is not None and digests.encode(self._running.digest()) != part.checksums["crc32"]:
-            message = f"Part {part.number} was damaged on the disk since it was uploaded; upload it again"
-            raise ServiceError("InvalidPart", message, 400)
+class _OthersWriteError(Exception):
+    """A slot beyond the listed parts was given away: somebody may still write to the file."""
 
 
-def _chosen(parts: Mapping[int, Part], listed: Sequence[ListedPart]) -> list[Part]:
+def _chosen(parts: Mapping[int, Part], listed: Sequence[ListedPart], least: int) -> list[Part]:
     numbers = [part.number for part in listed]
     if not listed or numbers != sorted(set(numbers)):
         message = "The list of parts was not in ascending order. The parts list must be specified in order."
         raise ServiceError("InvalidPartOrder", message, 400)
     chosen = [_match(parts.get(part.number), part) for part in listed]
-    small = [part for part in chosen[:-1] if part.size < MIN_PART_BYTES]
+    small = [part for part in chosen[:-1] if part.size < least]
     if small:
         message = "Your proposed upload is smaller than the minimum allowed size"
         details = {
             "ProposedSize": small[0].size,
-            "MinSizeAllowed": MIN_PART_BYTES,
+            "MinSizeAllowed": least,
             "PartNumber": small[0].number,
         }
         raise ServiceError("EntityTooSmall", message, 400, details)
@@ -258,27 +294,18 @@ def _composite(upload: Upload, parts: Sequence[Part]) -> dict[str, str]:
     return {name: f"{digests.encode(running.digest())}-{len(parts)}"}
 
 
+def _full(upload: Upload, parts: Sequence[Part]) -> dict[str, str]:
+    """The checksum of all bytes, out of those of the parts."""
+    name = upload.algorithm if upload.algorithm in COMBINABLE else "crc32"
+    pieces = [(digests.decode(part.checksums[name], name), part.size) for part in parts]
+    return {name: digests.encode(combined(name, pieces))}
+
+
 def _require_upload(connection: Connection, upload: Upload) -> None:
     if not connection.execute("SELECT 1 FROM uploads WHERE id = ?", (upload.id,)).fetchone():
         raise no_such_upload(upload.id)
 
 
-def _forget(connection: Connection, upload: Upload) -> list[str]:
-    _require_upload(connection, upload)
-    files = _files(connection, "upload = ?", (upload.id,))
-    connection.execute("DELETE FROM parts WHERE upload = ?", (upload.id,))
-    connection.execute("DELETE FROM uploads WHERE id = ?", (upload.id,))
-    return files
-
-
 def _files(connection: Connection, condition: str, parameters: tuple[Any, ...]) -> list[str]:
     sql = f"SELECT file FROM parts WHERE {condition}"  # noqa: S608 - fixed texts
     return [file for (file,) in connection.execute(sql, parameters)]
-
-
-def no_such_upload(upload: str) -> ServiceError:
-    message = (
-        "The specified upload does not exist. The upload ID may be invalid, or the upload may have been"
-        " aborted or completed."
-    )
-    return ServiceError("NoSuchUpload", message, 404, {"UploadId": upload})

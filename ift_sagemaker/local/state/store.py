@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import stat
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -85,9 +86,14 @@ class Store(LogRecords):
             connection.executescript(f"BEGIN IMMEDIATE;{script}COMMIT;")
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A connection inside one immediate transaction: committed at the end, rolled back on an error."""
-        with self._pool.connection() as connection:
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """A connection inside one immediate transaction: committed at the end, rolled back on an error.
+
+        One that is not `durable` may be lost with the power, alone or with those after it, and costs no sync.
+        """
+        with self._pool.turn(), self._pool.connection() as connection:
+            # FULL: an object's old file is removed after the commit, so the commit must be on disk by then
+            connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -187,6 +193,14 @@ class _Pool:
         self._idle: list[sqlite3.Connection] = []
         self._process = os.getpid()
         self._inherited: list[sqlite3.Connection] = []
+        self._turn = threading.Lock()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """One thread of this process at a time: SQLite itself has waiters sleep, up to 100 ms at once."""
+        self._notice_fork()
+        with self._turn:
+            yield
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
@@ -196,10 +210,14 @@ class _Pool:
         finally:
             self._give_back(connection)
 
-    def _borrow(self) -> sqlite3.Connection:
+    def _notice_fork(self) -> None:
         if self._process != os.getpid():
             # SQLite forbids using a connection in a forked child; it stays referenced, unused
             self._inherited, self._idle, self._process = self._idle, [], os.getpid()
+            self._turn = threading.Lock()
+
+    def _borrow(self) -> sqlite3.Connection:
+        self._notice_fork()
         try:
             return self._idle.pop()
         except IndexError:
@@ -218,12 +236,9 @@ class _Pool:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
+    return sqlite3.connect(
         path, timeout=BUSY_TIMEOUT_IN_SECONDS, isolation_level=None, check_same_thread=False
     )
-    # FULL: an object's old file is removed after the commit, so the commit must be on disk by then
-    connection.execute("PRAGMA synchronous=FULL")
-    return connection
 
 
 def _make_private(root: Path) -> None:

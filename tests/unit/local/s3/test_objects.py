@@ -21,8 +21,9 @@ from typing import BinaryIO
 import pytest
 
 from ift_sagemaker.local.protocol.errors import ServiceError
-from ift_sagemaker.local.s3.objects import SWEEP_INTERVAL_IN_SECONDS, Attributes, ObjectStore, Precondition
-from ift_sagemaker.local.s3.uploads import Uploads
+from ift_sagemaker.local.s3.objects import SWEEP_INTERVAL_IN_SECONDS, ObjectStore
+from ift_sagemaker.local.s3.records import Attributes, Precondition
+from ift_sagemaker.local.s3.uploads import Incoming, Uploads
 from ift_sagemaker.local.state.store import Store
 
 
@@ -235,8 +236,8 @@ class InterruptedLate(Store):
     """A store whose caller is interrupted in the moment after the commit."""
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        with super().transaction() as connection:
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        with super().transaction(durable=durable) as connection:
             yield connection
         raise KeyboardInterrupt
 
@@ -255,7 +256,7 @@ def test_an_interrupt_after_the_commit_leaves_a_part_its_file(objects: ObjectSto
     upload = uploads.get("bkt", "k", uploads.create("bkt", "k", Attributes(), "", ""))
     late = Uploads(ObjectStore(InterruptedLate(objects.store.root)))
     with pytest.raises(KeyboardInterrupt):
-        late.put_part(upload, 1, objects.files.stage(io.BytesIO(b"part")), {})
+        late.put_part(upload, 1, Incoming(io.BytesIO(b"part")))
     assert objects.files.path(uploads.parts(upload)[1].file).read_bytes() == b"part"
 
 

@@ -150,6 +150,31 @@ def test_delete_objects_deletes_many_and_tells_each_unless_quiet(s3: Any) -> Non
     assert keys(s3.list_objects_v2(Bucket="bkt")) == []
 
 
+def test_delete_objects_deletes_all_or_nothing(s3: Any) -> None:
+    s3.put_object(Bucket="bkt", Key="a", Body=b"")
+    versioned = [{"Key": "a"}, {"Key": "b", "VersionId": "7"}]
+    refused = code_of(lambda: s3.delete_objects(Bucket="bkt", Delete={"Objects": versioned}))
+    assert refused == ("NotImplemented", 501)
+    assert keys(s3.list_objects_v2(Bucket="bkt")) == ["a"]
+    only = {"Objects": [{"Key": "a", "VersionId": "null"}]}
+    assert [item["Key"] for item in s3.delete_objects(Bucket="bkt", Delete=only)["Deleted"]] == ["a"]
+    absent = code_of(lambda: s3.delete_objects(Bucket="absent", Delete=only))
+    assert absent == ("NoSuchBucket", 404)
+
+
+def test_a_copy_only_if_absent_is_refused_where_the_key_is_taken(s3: Any) -> None:
+    s3.put_object(Bucket="bkt", Key="a", Body=b"new")
+    s3.copy_object(Bucket="bkt", Key="b", CopySource="bkt/a", IfNoneMatch="*")
+    refused = code_of(lambda: s3.copy_object(Bucket="bkt", Key="b", CopySource="bkt/a", IfNoneMatch="*"))
+    assert refused == ("PreconditionFailed", 412)
+
+
+def test_metadata_beyond_two_kilobytes_is_refused(s3: Any) -> None:
+    s3.put_object(Bucket="bkt", Key="k", Body=b"", Metadata={"a": "x" * 2047})
+    refused = code_of(lambda: s3.put_object(Bucket="bkt", Key="k", Body=b"", Metadata={"a": "x" * 2048}))
+    assert refused == ("MetadataTooLarge", 400)
+
+
 def test_copy_keeps_the_metadata_or_replaces_it(s3: Any) -> None:
     s3.put_object(Bucket="bkt", Key="ü & +", Body=b"x", Metadata={"a": "1"}, ContentType="text/plain")
     source = {"Bucket": "bkt", "Key": "ü & +"}
@@ -297,6 +322,21 @@ def test_buckets_are_listed_located_and_deleted_when_empty(s3: Any) -> None:
     assert s3.list_buckets()["Buckets"] == []
 
 
+def test_buckets_are_listed_page_by_page(s3: Any) -> None:
+    for name in ("abc", "xyz", "yza"):
+        s3.create_bucket(Bucket=name)
+    pages = list(s3.get_paginator("list_buckets").paginate(PaginationConfig={"PageSize": 2}))
+    names = [[bucket["Name"] for bucket in page["Buckets"]] for page in pages]
+    assert names == [["abc", "bkt"], ["xyz", "yza"]]
+    assert [bucket["Name"] for bucket in s3.list_buckets(Prefix="x")["Buckets"]] == ["xyz"]
+    assert s3.list_buckets(BucketRegion="eu-west-1")["Buckets"] == []
+
+
+def test_a_bucket_says_that_it_keeps_no_versions(s3: Any) -> None:
+    assert "Status" not in s3.get_bucket_versioning(Bucket="bkt")
+    assert code_of(lambda: s3.get_bucket_versioning(Bucket="absent")) == ("NoSuchBucket", 404)
+
+
 def test_waiters_see_buckets_and_objects(s3: Any) -> None:
     s3.put_object(Bucket="bkt", Key="k", Body=b"")
     s3.get_waiter("bucket_exists").wait(Bucket="bkt")
@@ -338,10 +378,10 @@ def test_a_bucket_of_another_owner_is_denied(s3: Any) -> None:
     ("call", "params", "named"),
     [
         ("get_bucket_acl", {"Bucket": "bkt"}, "GetBucketAcl"),
-        ("get_object_tagging", {"Bucket": "bkt", "Key": "k"}, "GetObjectTagging"),
+        ("get_object_acl", {"Bucket": "bkt", "Key": "k"}, "GetObjectAcl"),
         ("list_object_versions", {"Bucket": "bkt"}, "ListObjectVersions"),
         ("put_bucket_policy", {"Bucket": "bkt", "Policy": "{}"}, "PutBucketPolicy"),
-        ("put_object", {"Bucket": "bkt", "Key": "k", "Tagging": "a=b"}, "PutObject with x-amz-tagging"),
+        ("get_bucket_policy", {"Bucket": "bkt"}, "GetBucketPolicy"),
         ("put_object", {"Bucket": "bkt", "Key": "k", "ACL": "public-read"}, "PutObject with x-amz-acl"),
         ("get_object", {"Bucket": "bkt", "Key": "k", "VersionId": "7"}, "GetObject with versionId"),
     ],
