@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ift_sagemaker.local.context import has_no_space
-from ift_sagemaker.local.door import identity, json_services
+from ift_sagemaker.local.door import json_services
+from ift_sagemaker.local.identity import query
+from ift_sagemaker.local.identity.service import IAM, STS
 from ift_sagemaker.local.protocol.errors import (
     DISK_FULL,
     HTTPAnswer,
@@ -103,8 +105,9 @@ def service_of(request: Request) -> _Service:
         return _Service(_refuse_path, _print_cbor)
     if scope == "s3" or (not scope and s3.is_host(request.host)):
         return _Service(s3.answer, _print_s3)
-    if _is_of(request, scope, "sts"):
-        return _Service(identity.answer, _print_sts)
+    for identity in (STS, IAM):
+        if _is_of(request, scope, identity.name):
+            return _Service(identity.answer, identity.print_error)
     if request.headers.get("content-type", "").startswith(_FORM):
         return _Service(_refuse_form, _print_query)
     if _is_of(request, scope, "sagemaker") or request.host.startswith("runtime.sagemaker."):
@@ -128,7 +131,7 @@ def _runtime(context: Context, request: Request) -> HTTPAnswer:
 
 
 def _refuse_form(_: Context, request: Request) -> HTTPAnswer:
-    raise not_offered(f"{request.scope[1] or request.host}:{identity.operation_of(request)}")
+    raise not_offered(f"{request.scope[1] or request.host}:{query.operation_of(request)}")
 
 
 def _refuse_path(_: Context, request: Request) -> HTTPAnswer:
@@ -145,10 +148,6 @@ def _print_cbor(error: ServiceError, request: Request) -> HTTPAnswer:
 
 def _print_query(error: ServiceError, request: Request) -> HTTPAnswer:
     return query_error(error, request.id)
-
-
-def _print_sts(error: ServiceError, request: Request) -> HTTPAnswer:
-    return query_error(error, request.id, identity.NAMESPACE)
 
 
 def _print_s3(error: ServiceError, request: Request) -> HTTPAnswer:
