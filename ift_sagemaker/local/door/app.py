@@ -31,6 +31,7 @@ from ift_sagemaker.local.protocol.errors import (
 )
 from ift_sagemaker.local.protocol.request import Request, from_wsgi
 from ift_sagemaker.local.s3 import service as s3
+from ift_sagemaker.local.s3.bucket_operations import AWS_OWNED
 from ift_sagemaker.local.state.settings import Context
 
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -104,7 +105,7 @@ def service_of(request: Request) -> _Service:
     if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
         return _Service(_refuse_path, _print_cbor)
     if scope == "s3" or (not scope and s3.is_host(request.host)):
-        return _Service(s3.answer, _print_s3)
+        return _Service(_s3, _print_s3)
     for identity in (STS, IAM):
         if _is_of(request, scope, identity.name):
             return _Service(identity.answer, identity.print_error)
@@ -117,6 +118,15 @@ def service_of(request: Request) -> _Service:
 
 def _is_of(request: Request, scope: str, service: str) -> bool:
     return scope == service or (not scope and request.host.startswith(f"{service}."))
+
+
+def _s3(context: Context, request: Request) -> HTTPAnswer:
+    bucket, _ = s3.address(request.host, request.path)
+    if bucket.startswith(AWS_OWNED):
+        from ift_sagemaker.local.hub import content
+
+        return content.answer_s3(context, request)
+    return s3.answer(context, request)
 
 
 def _runtime(context: Context, request: Request) -> HTTPAnswer:

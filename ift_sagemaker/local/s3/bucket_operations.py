@@ -18,6 +18,8 @@ _ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 _FORBIDDEN_STARTS = ("xn--", "sthree-", "amzn-s3-demo-")
 _FORBIDDEN_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 _CLASSIC_REGION = "us-east-1"
+AWS_OWNED = "jumpstart-cache-prod-"
+"""How the names of JumpStart's buckets begin, which are read by everybody and listed by nobody."""
 
 
 def create_bucket(call: S3Call) -> HTTPAnswer:
@@ -81,7 +83,7 @@ def list_buckets(call: S3Call) -> HTTPAnswer:
     listed = (
         element("Bucket", texts({"Name": bucket.name, "CreationDate": iso_time(bucket.created)}))
         for bucket in call.objects.buckets()
-        if bucket.name.startswith(prefix)
+        if bucket.name.startswith(prefix) and not bucket.name.startswith(AWS_OWNED)
     )
     owner = element("Owner", texts({"ID": account, "DisplayName": "local"}))
     return call.ok(root("ListAllMyBucketsResult", owner, element("Buckets", *listed)))
