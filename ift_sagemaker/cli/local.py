@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import os
+import shlex
+import signal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ift_sagemaker.cli.options import as_json, print_json
+
+if TYPE_CHECKING:
+    from ift_sagemaker.local.door.server import Served
 
 
 @click.command()
@@ -39,3 +46,40 @@ def reset(yes: bool) -> None:  # noqa: FBT001
     if not yes:
         click.confirm(f"Delete everything under {local.local_root()}?", abort=True, err=True)
     local.reset()
+
+
+@click.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=4620,
+    show_default=True,
+    help="Port on 127.0.0.1; 0 for any free one.",
+)
+@as_json
+def serve(port: int, as_json: bool) -> None:  # noqa: FBT001
+    """Answer other programs' AWS calls on 127.0.0.1 until interrupted.
+
+    Prints the environment that points boto3, the AWS CLI and others here; with --json one line of it, once
+    it listens. Jobs and endpoints go on when it ends.
+    """
+    from ift_sagemaker.local.door.server import listening
+    from ift_sagemaker.local.state.settings import LocalSettings
+
+    with listening(LocalSettings.from_environment(), port) as (server, served):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: server.stop())
+        click.echo(_told(served) if as_json else _exports(served))
+        click.echo(
+            f"serving {served.root} at {served.url}; Ctrl-C ends it, jobs and endpoints go on", err=True
+        )
+        server.run()
+
+
+def _told(served: Served) -> str:
+    told = {"url": served.url, "pid": os.getpid(), "root": str(served.root)}
+    return json.dumps({**told, "environment": dict(served.environment)})
+
+
+def _exports(served: Served) -> str:
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in served.environment.items())

@@ -100,6 +100,7 @@ local = _group(
     "The AWS of this machine.",
     {
         "status": ("ift_sagemaker.cli.local:status", "Where it keeps things and what runs."),
+        "serve": ("ift_sagemaker.cli.local:serve", "Answer other programs on 127.0.0.1."),
         "reset": ("ift_sagemaker.cli.local:reset", "Stop everything and delete its state."),
     },
 )
@@ -117,7 +118,7 @@ local = _group(
         "deploy": ("ift_sagemaker.cli.endpoints:deploy", "Serve a job's model; prints the endpoint's name."),
         "invoke": ("ift_sagemaker.cli.endpoints:invoke", "Ask an endpoint."),
         "endpoints": ("ift_sagemaker.cli.tree:endpoints", "Endpoints: list, show, logs, delete."),
-        "local": ("ift_sagemaker.cli.tree:local", "The AWS of this machine: status, reset."),
+        "local": ("ift_sagemaker.cli.tree:local", "The AWS of this machine: status, serve, reset."),
     },
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},

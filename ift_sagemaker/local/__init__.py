@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["boto3_session", "local_root", "reset", "status", "supervisor_pid"]
+if TYPE_CHECKING:
+    from ift_sagemaker.local.door.server import Served
+
+__all__ = ["boto3_session", "local_root", "reset", "serve", "status", "supervisor_pid"]
 
 
 def boto3_session(root: Path | str | None = None, region: str | None = None) -> Any:
@@ -18,6 +22,20 @@ def boto3_session(root: Path | str | None = None, region: str | None = None) -> 
     from ift_sagemaker.local.door import transport
 
     return transport.boto3_session(root, region)
+
+
+def serve(
+    root: Path | str | None = None, port: int = 0, region: str | None = None
+) -> AbstractContextManager[Served]:
+    """The local AWS over HTTP on 127.0.0.1 while inside, for clients that are not this process's boto3.
+
+    Gives its `url` and the `environment` that points clients at it; `port` 0 is any free one. Jobs and
+    endpoints go on when it ends. Raises ConfigError where the port is taken.
+    """
+    from ift_sagemaker.local.door import server
+    from ift_sagemaker.local.state.settings import LocalSettings
+
+    return server.serve(LocalSettings.from_environment(root=root, region=region), port)
 
 
 def local_root() -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ift_sagemaker.errors import ConfigError
 from ift_sagemaker.local.context import create_context
+from ift_sagemaker.local.door import register
 from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.running import isolation
 from ift_sagemaker.local.running.images import REGISTRY_FILE
@@ -24,7 +25,7 @@ from ift_sagemaker.local.supervision.kinds import KINDS
 from ift_sagemaker.local.supervision.reconcile import all_current
 
 STATE_FILE = "state.sqlite"
-_FOLDERS = ("s3", "jobs", "endpoints", "locks", "slots", "queue")
+_FOLDERS = ("s3", "jobs", "endpoints", "locks", "slots", "queue", register.FOLDER)
 # the state goes last: a reset that was cut short can be done again
 _FILES = ("schema.lock", REGISTRY_FILE, *(f"{STATE_FILE}{end}" for end in ("-journal", "-wal", "-shm", "")))
 _LISTENING = "0A"

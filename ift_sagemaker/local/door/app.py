@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sqlite3
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -72,15 +73,7 @@ class Application:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         answer = self._answer(environ)
-        headers = {"Date": formatdate(self._context.clock(), usegmt=True), **answer.headers}
-        body = answer.body
-        if isinstance(body, bytes):
-            body = [b"" if environ["REQUEST_METHOD"].upper() == "HEAD" else body]
-            if answer.status not in _WITHOUT_BODY:
-                headers.setdefault("Content-Length", str(len(body[0])))
-                headers.setdefault("Content-Type", "application/octet-stream")
-        start_response(_status_line(answer.status), list(headers.items()))
-        return body
+        return _sent(answer, environ, start_response, self._context.clock())
 
     def _answer(self, environ: dict[str, Any]) -> HTTPAnswer:
         request_id = str(uuid.uuid4())
@@ -95,6 +88,33 @@ class Application:
             return service.print_error(error, request)
         except Exception as error:  # noqa: BLE001 - a service answers; what failed is logged and named
             return service.print_error(_as_service_error(error, self._context, request), request)
+
+
+def refused(
+    environ: dict[str, Any], start_response: Callable[..., Any], error: ServiceError
+) -> Iterable[bytes]:
+    """The WSGI answer that refuses a request before any service sees it, in the protocol it was asked in."""
+    request_id = str(uuid.uuid4())
+    try:
+        request = from_wsgi(environ, request_id)
+        answer = service_of(request).print_error(error, request)
+    except ServiceError:
+        answer = json_error(error, request_id)
+    return _sent(answer, environ, start_response, time.time())
+
+
+def _sent(
+    answer: HTTPAnswer, environ: dict[str, Any], start_response: Callable[..., Any], now: float
+) -> Iterable[bytes]:
+    headers = {"Date": formatdate(now, usegmt=True), **answer.headers}
+    body = answer.body
+    if isinstance(body, bytes):
+        body = [b"" if environ["REQUEST_METHOD"].upper() == "HEAD" else body]
+        if answer.status not in _WITHOUT_BODY:
+            headers.setdefault("Content-Length", str(len(body[0])))
+            headers.setdefault("Content-Type", "application/octet-stream")
+    start_response(_status_line(answer.status), list(headers.items()))
+    return body
 
 
 def service_of(request: Request) -> _Service:

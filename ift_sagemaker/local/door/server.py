@@ -1,0 +1,196 @@
+"""The local AWS over HTTP: on 127.0.0.1 and nowhere else, one thread a connection."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ift_sagemaker.errors import ConfigError
+from ift_sagemaker.local.context import create_context
+from ift_sagemaker.local.door.app import WSGIApplication, create_app
+from ift_sagemaker.local.door.connection import Connection, Limits
+from ift_sagemaker.local.door.register import registered
+from ift_sagemaker.local.door.transport import ACCESS_KEY, SECRET_KEY
+from ift_sagemaker.local.door.visitors import only_programs
+from ift_sagemaker.local.protocol.errors import ServiceError
+from ift_sagemaker.local.state.settings import LocalSettings
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 4620
+GRACE_IN_SECONDS = 5.0
+_MOST_CONNECTIONS = 256
+_LOG = logging.getLogger(__name__)
+
+
+class Server:
+    """Listens from its making on; `run` answers until `stop` is called, from whichever thread.
+
+    Raises on construction:
+        ConfigError: the port is taken, or not for this user.
+    """
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        port: int = 0,
+        limits: Limits | None = None,
+        most_connections: int = _MOST_CONNECTIONS,
+    ) -> None:
+        self._application = application
+        self._limits = limits or Limits()
+        self._most = most_connections
+        self._listener = _listen(port)
+        self._wake, self._waker = socket.socketpair()
+        self._lock = threading.Lock()
+        self._open: dict[Connection, threading.Thread] = {}
+        self.port: int = self._listener.getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def run(self) -> None:
+        """Answers until `stop`; then the requests under way get `GRACE_IN_SECONDS` to end."""
+        try:
+            while self._wake not in select.select([self._listener, self._wake], [], [])[0]:
+                with suppress(OSError):  # a client that went before it was let in
+                    self._admit(self._listener.accept()[0])
+        finally:
+            self._listener.close()
+            self._end_connections()
+            self._wake.close()
+            self._waker.close()
+
+    def stop(self) -> None:
+        """Has `run` return soon; may be called in a signal handler, and more than once."""
+        with suppress(OSError):
+            self._waker.send(b".")
+
+    def _admit(self, link: socket.socket) -> None:
+        connection = Connection(link, self._application, (HOST, self.port), self._limits)
+        thread = threading.Thread(target=self._serve, args=(connection,), name="local-aws", daemon=True)
+        with self._lock:
+            full = len(self._open) >= self._most
+            idle = [found for found in self._open if found.idle_since is not None] if full else []
+            self._open[connection] = thread
+        if full and not idle:
+            thread = threading.Thread(target=self._turn_away, args=(connection,), daemon=True)
+        elif full:
+            min(idle, key=lambda found: found.idle_since or 0.0).retire()
+        thread.start()
+
+    def _serve(self, connection: Connection) -> None:
+        try:
+            connection.run()
+        finally:
+            self._forget(connection)
+
+    def _turn_away(self, connection: Connection) -> None:
+        message = f"All {self._most} connections of the local AWS are busy; ask again"
+        try:
+            connection.refuse(ServiceError("ServiceUnavailable", message, 503))
+        finally:
+            self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        with self._lock:
+            self._open.pop(connection, None)
+
+    def _end_connections(self) -> None:
+        deadline = time.monotonic() + GRACE_IN_SECONDS
+        with self._lock:
+            left = dict(self._open)
+        for connection in left:
+            connection.retire()
+        for connection, thread in left.items():
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                connection.cut()
+
+
+@dataclass(frozen=True)
+class Served:
+    """A local AWS that answers over HTTP. `environment` is what an unmodified client needs to find it."""
+
+    url: str
+    root: Path
+    environment: Mapping[str, str]
+
+
+@contextmanager
+def serve(
+    settings: LocalSettings,
+    port: int = 0,
+    clock: Callable[[], float] = time.time,
+    limits: Limits | None = None,
+) -> Iterator[Served]:
+    """The local AWS of `settings` over HTTP while inside; `port` 0 is any free one.
+
+    Jobs and endpoints go on when it ends.
+
+    Raises:
+        ConfigError: the port is taken, or not for this user; the state is damaged.
+        StorageError: the root cannot be written.
+    """
+    with listening(settings, port, clock, limits) as (server, served):
+        thread = threading.Thread(target=server.run, name="local-aws-door", daemon=True)
+        thread.start()
+        try:
+            yield served
+        finally:
+            server.stop()
+            thread.join()
+
+
+@contextmanager
+def listening(
+    settings: LocalSettings,
+    port: int = 0,
+    clock: Callable[[], float] = time.time,
+    limits: Limits | None = None,
+) -> Iterator[tuple[Server, Served]]:
+    """A server that listens and stands in the root's register, and is yet to be run."""
+    context = create_context(settings, clock)
+    try:
+        server = Server(only_programs(create_app(context)), port, limits)
+        with registered(settings.root, server.url):
+            yield server, Served(server.url, settings.root, client_environment(server.url, settings.region))
+    finally:
+        context.store.close()
+
+
+def client_environment(url: str, region: str) -> dict[str, str]:
+    """The environment in which boto3, the AWS CLI and whatever is built on them call `url`.
+
+    An address of numbers has them name buckets in the path, not in the host.
+    """
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server((HOST, port), backlog=128)
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        why = "is in use" if error.errno == errno.EADDRINUSE else "is not for this user"
+        raise ConfigError(
+            f"port {port} {why}: name another with --port, or 0 for any free one",
+            field="--port",
+            value=port,
+        ) from error
