@@ -16,7 +16,7 @@ _record = os.environ.get("IFT_GUARD_RECORD")
 _getaddrinfo = socket.getaddrinfo
 
 
-class LeavesTheMachine(OSError):
+class LeavesTheMachineError(OSError):
     """The connection would have left this machine."""
 
 
@@ -34,7 +34,7 @@ def _refuse(what: str, host: Any) -> None:
     if _record:
         with open(_record, "a", encoding="utf-8") as file:  # noqa: PTH123 - loaded before anything else
             file.write(f"{what} {host} by {' '.join(sys.argv)[:200]}\n")
-    raise LeavesTheMachine(f"{what} {host}: this test lets nothing leave the machine")
+    raise LeavesTheMachineError(f"{what} {host}: this test lets nothing leave the machine")
 
 
 class _GuardedSocket(socket.socket):
