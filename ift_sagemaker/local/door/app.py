@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ift_sagemaker.local.context import has_no_space
-from ift_sagemaker.local.door import json_services
+from ift_sagemaker.local.door import json_services, moto_fall_through
 from ift_sagemaker.local.identity import query
 from ift_sagemaker.local.identity.service import IAM, STS
 from ift_sagemaker.local.protocol.errors import (
@@ -120,6 +120,9 @@ def _sent(
 def service_of(request: Request) -> _Service:
     """The service a request is for: by its target, its signature's scope, or its host."""
     _, scope = request.scope
+    if scope in moto_fall_through.SERVICES:
+        is_json = "x-amz-target" in request.headers
+        return _Service(moto_fall_through.answer, _print_json if is_json else _print_query)
     if "x-amz-target" in request.headers:
         return _Service(json_services.answer, _print_json)
     if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
