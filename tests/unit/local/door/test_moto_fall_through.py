@@ -88,7 +88,7 @@ def test_what_moto_refuses_comes_through_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("service", ["sagemaker", "s3", "logs", "sts", "iam", "bedrock", "dynamodb"])
 def test_moto_never_stands_for_what_the_local_aws_answers_or_refuses_itself(service: str) -> None:
     for headers in ({"HTTP_X_AMZ_TARGET": "X.Y"}, {"CONTENT_TYPE": FORM}, {}):
-        assert service_of(_request(service, **headers)).answer is not moto_fall_through.answer
+        assert service_of(_request(service, b"", **headers)).answer is not moto_fall_through.answer
 
 
 def _answers(status: str, body: bytes) -> Callable[..., Iterable[bytes]]:
