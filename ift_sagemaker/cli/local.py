@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import signal
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,7 +30,7 @@ def status(as_json: bool) -> None:  # noqa: FBT001
 
 
 def _plain(value: Any) -> str:
-    """A list as its items, a mapping as `name (status)`, nothing as a dash."""
+    """A list as its items, a mapping as `name (what)`, nothing as a dash."""
     if isinstance(value, dict):
         value = [f"{name} ({status})" for name, status in value.items()]
     return ", ".join(map(str, value)) or "-" if isinstance(value, list) else str(value)
@@ -63,17 +62,15 @@ def serve(port: int, as_json: bool) -> None:  # noqa: FBT001
     Prints the environment that points boto3, the AWS CLI and others here; with --json one line of it, once
     it listens. Jobs and endpoints go on when it ends.
     """
-    from ift_sagemaker.local.door.server import listening
+    from ift_sagemaker.local.door.server import serve_alone
     from ift_sagemaker.local.state.settings import LocalSettings
 
-    with listening(LocalSettings.from_environment(), port) as (server, served):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: server.stop())
+    def tell(served: Served) -> None:
         click.echo(_told(served) if as_json else _exports(served))
-        click.echo(
-            f"serving {served.root} at {served.url}; Ctrl-C ends it, jobs and endpoints go on", err=True
-        )
-        server.run()
+        note = f"serving {served.root} at {served.url}; Ctrl-C ends it, jobs and endpoints go on"
+        click.echo(note, err=True)
+
+    serve_alone(LocalSettings.from_environment(), port, tell)
 
 
 def _told(served: Served) -> str:

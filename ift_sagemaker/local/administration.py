@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -30,18 +31,21 @@ _FOLDERS = ("s3", "jobs", "endpoints", "locks", "slots", "queue", register.FOLDE
 _FILES = ("schema.lock", REGISTRY_FILE, *(f"{STATE_FILE}{end}" for end in ("-journal", "-wal", "-shm", "")))
 _LISTENING = "0A"
 _PATIENCE_IN_SECONDS = 20.0
+_SERVER_PATIENCE_IN_SECONDS = 8.0
 
 
 def status(settings: LocalSettings) -> dict[str, Any]:
     """What there is and what runs, as plain data; makes nothing where there is no local AWS yet.
 
-    `processes` are the numbers of all supervisors and of the programs they run, `ports` the TCP ports on
-    which one of them listens, `bytes` what the state takes on disk.
+    `servers` are those of `serve`, by address, with their process numbers. `processes` are the numbers of
+    all supervisors and of the programs they run, `ports` the TCP ports on which one of them listens,
+    `bytes` what the state takes on disk.
     """
     found: dict[str, Any] = {
         "root": str(settings.root),
         "exists": (settings.root / STATE_FILE).exists(),
         "runner": _runner(settings),
+        "servers": {server.url: server.pid for server in register.running(settings.root)},
         "jobs": {},
         "endpoints": {},
         "models": [],
@@ -76,12 +80,14 @@ def supervisor_pid(settings: LocalSettings, kind: str, name: str) -> int | None:
 def reset(settings: LocalSettings, sleep: Callable[[float], None] = time.sleep) -> None:
     """Ends every job and endpoint at once and removes all that a local AWS keeps, and the root with it.
 
-    Raises ConfigError, before anything is touched, for a folder that holds other things as well.
+    Raises ConfigError, before anything is touched, for a folder that holds other things as well, and where
+    a process that does other things as well serves it.
     """
     root = settings.root
     if not root.exists():
         return
     _refuse_foreign(root)
+    _end_servers(root, sleep)
     waited = 0.0
     while running := list(_running(root)):
         for process in running:
@@ -104,6 +110,22 @@ def _refuse_foreign(root: Path) -> None:
     if foreign := names.difference(_FOLDERS, _FILES):
         listed = ", ".join(sorted(foreign))
         raise _refused(root, f"{root} also holds {listed} and is left alone; move that elsewhere first")
+
+
+def _end_servers(root: Path, sleep: Callable[[float], None]) -> None:
+    """First of all, so that nothing new is asked for. They get a moment for the requests under way."""
+    waited = 0.0
+    while servers := register.running(root):
+        for server in servers:
+            if not server.alone:
+                message = f"process {server.pid} serves {root} at {server.url}; end that first"
+                raise _refused(root, message)
+            with suppress(ProcessLookupError):
+                os.kill(
+                    server.pid, signal.SIGTERM if waited < _SERVER_PATIENCE_IN_SECONDS else signal.SIGKILL
+                )
+        waited += 0.05
+        sleep(0.05)
 
 
 def _refused(root: Path, message: str) -> ConfigError:
@@ -159,7 +181,8 @@ def _orphans(root: Path) -> list[Process]:
     from ift_sagemaker.local.state.store import Store
 
     documents = []
-    with suppress(sqlite3.DatabaseError):  # a damaged state names nobody, and must not keep a reset from it
+    # a damaged state, or one of another version, names nobody, and must not keep a reset from it
+    with suppress(sqlite3.DatabaseError, ConfigError):
         store = Store(root)
         try:
             documents = [document for kind in KINDS for document in store.list(kind)]

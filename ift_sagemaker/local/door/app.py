@@ -17,6 +17,7 @@ from typing import Any
 
 from ift_sagemaker.local.context import has_no_space
 from ift_sagemaker.local.door import json_services, moto_fall_through
+from ift_sagemaker.local.door.presigned import check_expiry
 from ift_sagemaker.local.identity import query
 from ift_sagemaker.local.identity.service import IAM, STS
 from ift_sagemaker.local.protocol.errors import (
@@ -144,6 +145,7 @@ def _is_of(request: Request, scope: str, service: str) -> bool:
 
 
 def _s3(context: Context, request: Request) -> HTTPAnswer:
+    check_expiry(request.query, context.clock())
     bucket, _ = s3.address(request.host, request.path)
     if bucket.startswith(AWS_OWNED):
         from ift_sagemaker.local.hub import content

@@ -25,6 +25,7 @@ from ift_sagemaker.local.protocol.errors import ServiceError, json_error
 
 _LOG = logging.getLogger(__name__)
 _RECEIVED = 1 << 18
+_RECEIVED_OF_HEAD = 1 << 14
 _JOINED = 1 << 16
 _PLAIN = ("content-type", "content-length")
 _LINGER_SECONDS = 2.0
@@ -63,6 +64,7 @@ class Connection:
         self._monotonic = monotonic
         self._machine = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
         self._retired = False
+        self._last = False
         self.idle_since: float | None = monotonic()
 
     def run(self) -> None:
@@ -116,7 +118,7 @@ class Connection:
             if event is h11.NEED_DATA:
                 if not begun and self._machine.trailing_data[0]:
                     begun, deadline = True, self._monotonic() + self._limits.head
-                if not self._receive(deadline):
+                if not self._receive(deadline, _RECEIVED_OF_HEAD):
                     return None
             elif isinstance(event, h11.Request):
                 self.idle_since = None
@@ -125,14 +127,14 @@ class Connection:
                 return None
         return None
 
-    def _receive(self, deadline: float) -> bool:
+    def _receive(self, deadline: float, size: int = _RECEIVED) -> bool:
         """Whether something came before the deadline: bytes, or the end of the stream."""
         left = deadline - self._monotonic()
         if left <= 0:
             return False
         self._link.settimeout(left)
         try:
-            self._machine.receive_data(self._link.recv(_RECEIVED))
+            self._machine.receive_data(self._link.recv(size))
         except TimeoutError:
             return False
         return True
@@ -149,9 +151,11 @@ class Connection:
             try:
                 event = self._machine.next_event()
             except h11.RemoteProtocolError as error:
+                self._last = True
                 raise ServiceError("IncompleteBody", f"The request's body was cut short: {error}") from error
             if event is h11.NEED_DATA:
                 if not self._receive(self._monotonic() + self._limits.stalled):
+                    self._last = True
                     raise _timed_out()
             elif isinstance(event, h11.Data):
                 return event.data
@@ -193,7 +197,8 @@ class Connection:
         code, _, reason = status.partition(" ")
         sent = [(_encoded(name), _encoded(value)) for name, value in headers]
         # a body that was never asked for may come or not: nothing after it can be understood
-        if self._retired or self._machine.they_are_waiting_for_100_continue:
+        self._last = self._last or self._retired or self._machine.they_are_waiting_for_100_continue
+        if self._last:
             sent.append((b"Connection", b"close"))
         self._send(h11.Response(status_code=int(code), headers=sent, reason=_encoded(reason)))
 
@@ -209,6 +214,8 @@ class Connection:
 
     def _is_open(self) -> bool:
         """Whether another request may follow; what is left of this one's body is read and dropped."""
+        if self._last:
+            return False
         deadline = self._monotonic() + self._limits.drained
         while self._machine.their_state is h11.SEND_BODY and self._monotonic() < deadline:
             if self._machine.our_state is h11.ERROR or not self._drop(deadline):
@@ -227,9 +234,10 @@ class Connection:
     def _linger(self) -> None:
         """Says goodbye and lets the client read: closing over unread bytes would take the answer from it."""
         self._link.shutdown(socket.SHUT_WR)
-        deadline = self._monotonic() + _LINGER_SECONDS
+        self.idle_since = self._monotonic()
+        deadline = self.idle_since + _LINGER_SECONDS
         with suppress(TimeoutError):
-            while (left := deadline - self._monotonic()) > 0:
+            while not self._retired and (left := deadline - self._monotonic()) > 0:
                 self._link.settimeout(left)
                 if not self._link.recv(_RECEIVED):
                     return

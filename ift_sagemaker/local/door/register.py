@@ -17,21 +17,22 @@ FOLDER = "servers"
 
 @dataclass(frozen=True)
 class Listener:
-    """A running server."""
+    """A running server. `alone`: its process does nothing else, and may be ended with it."""
 
     pid: int
     url: str
+    alone: bool
 
 
 @contextmanager
-def registered(root: Path, url: str) -> Iterator[None]:
+def registered(root: Path, url: str, *, alone: bool) -> Iterator[None]:
     """`running` tells of this process's server at `url` while inside."""
     folder = root / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f"{os.getpid()}-{url.rpartition(':')[2]}.json"
     path.unlink(missing_ok=True)  # of a process that had this number before
     with locked(path, fcntl.LOCK_EX):
-        path.write_text(json.dumps(asdict(Listener(os.getpid(), url))))
+        path.write_text(json.dumps(asdict(Listener(os.getpid(), url, alone))))
         try:
             yield
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import select
+import signal
 import socket
 import threading
 import time
@@ -140,7 +141,7 @@ def serve(
         ConfigError: the port is taken, or not for this user; the state is damaged.
         StorageError: the root cannot be written.
     """
-    with listening(settings, port, clock, limits) as (server, served):
+    with _listening(settings, port, clock, limits) as (server, served):
         thread = threading.Thread(target=server.run, name="local-aws-door", daemon=True)
         thread.start()
         try:
@@ -150,18 +151,33 @@ def serve(
             thread.join()
 
 
+def serve_alone(settings: LocalSettings, port: int, tell: Callable[[Served], None]) -> None:
+    """The local AWS over HTTP as all that this process does, until SIGINT or SIGTERM; to be called by its
+    main thread. `tell` is called once it listens.
+
+    Raises as `serve` does.
+    """
+    with _listening(settings, port, alone=True) as (server, served):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: server.stop())
+        tell(served)
+        server.run()
+
+
 @contextmanager
-def listening(
+def _listening(
     settings: LocalSettings,
-    port: int = 0,
+    port: int,
     clock: Callable[[], float] = time.time,
     limits: Limits | None = None,
+    *,
+    alone: bool = False,
 ) -> Iterator[tuple[Server, Served]]:
     """A server that listens and stands in the root's register, and is yet to be run."""
     context = create_context(settings, clock)
     try:
         server = Server(only_programs(create_app(context)), port, limits)
-        with registered(settings.root, server.url):
+        with registered(settings.root, server.url, alone=alone):
             yield server, Served(server.url, settings.root, client_environment(server.url, settings.region))
     finally:
         context.store.close()

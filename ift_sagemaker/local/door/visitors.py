@@ -3,7 +3,7 @@
 A page that a browser of this machine shows can send requests to 127.0.0.1. Two things tell them apart from
 those of AWS's clients: the name in `Host`, which is the page's own where it was rebound here, and the headers
 `Origin` and `Sec-Fetch-*`, which browsers set, pages cannot remove, and AWS's clients do not send. A
-signature would tell nothing: any key is taken here. Typing or clicking the address of an object is allowed: it
+signature would tell nothing: any key is taken here. Opening the address of an object is allowed: it
 only reads.
 """
 

@@ -7,7 +7,7 @@ from typing import Any
 from ift_sagemaker.local.hosting import document as endpoint_document
 from ift_sagemaker.local.running.images import hosting_container
 from ift_sagemaker.local.running.isolation import choose
-from ift_sagemaker.local.state.paging import Listing, listed
+from ift_sagemaker.local.state.paging import Listing, page_of
 from ift_sagemaker.local.state.resources import (
     ENDPOINT,
     ENDPOINT_CONFIG,
@@ -25,7 +25,7 @@ from ift_sagemaker.local.state.resources import (
 from ift_sagemaker.local.state.settings import Context
 from ift_sagemaker.local.state.tags import IMAGE_TAG, RUNNER_TAG, merged
 from ift_sagemaker.local.supervision.launch import begin
-from ift_sagemaker.local.supervision.reconcile import all_current, current, reconcile
+from ift_sagemaker.local.supervision.reconcile import current, listed_current, reconcile
 
 _MODELS = Listing("Models", "ModelName", ("ModelName", "ModelArn", "CreationTime"))
 _CONFIGS = Listing(
@@ -71,7 +71,7 @@ def describe_model(context: Context, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_models(context: Context, params: dict[str, Any]) -> dict[str, Any]:
-    return listed(context.store.list(MODEL), params, _MODELS)
+    return page_of(context.store, MODEL, params, _MODELS)
 
 
 def delete_model(context: Context, params: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def describe_endpoint_config(context: Context, params: dict[str, Any]) -> dict[s
 
 
 def list_endpoint_configs(context: Context, params: dict[str, Any]) -> dict[str, Any]:
-    return listed(context.store.list(ENDPOINT_CONFIG), params, _CONFIGS)
+    return page_of(context.store, ENDPOINT_CONFIG, params, _CONFIGS)
 
 
 def delete_endpoint_config(context: Context, params: dict[str, Any]) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def current_endpoint(context: Context, name: str) -> Document:
 
 
 def list_endpoints(context: Context, params: dict[str, Any]) -> dict[str, Any]:
-    return listed(all_current(context, ENDPOINT), params, _ENDPOINTS)
+    return listed_current(context, ENDPOINT, params, _ENDPOINTS)
 
 
 def delete_endpoint(context: Context, params: dict[str, Any]) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ift_sagemaker.local.logs import patterns
 from ift_sagemaker.local.protocol.errors import ServiceError
+from ift_sagemaker.local.state.log_records import LAST_ID, LogEvent, LogQuery, LogStream, StreamOrder
 from ift_sagemaker.local.state.settings import Context
-from ift_sagemaker.local.state.store import LAST_ID, LogEvent, LogQuery, LogStream
 
 Params = dict[str, Any]
 
@@ -20,7 +23,6 @@ MAX_BATCH_BYTES = 1_048_576
 EVENT_OVERHEAD_BYTES = 26
 _LISTED = 50
 _SCANNED = 2_000
-_TERM = re.compile(r'"(?P<phrase>[^"]+)"|(?P<word>[\w.:/-]+)')
 
 
 def create_log_group(context: Context, params: Params) -> Params:
@@ -34,6 +36,19 @@ def create_log_stream(context: Context, params: Params) -> Params:
     group = _group(context, params)
     if not context.store.create_log_stream(group, params["logStreamName"]):
         raise ServiceError("ResourceAlreadyExistsException", "The specified log stream already exists")
+    return {}
+
+
+def delete_log_group(context: Context, params: Params) -> Params:
+    """What nothing else does: the logs of a job or endpoint outlive it, as on AWS."""
+    context.store.delete_log_group(_group(context, params))
+    return {}
+
+
+def delete_log_stream(context: Context, params: Params) -> Params:
+    group, stream = _group(context, params), params["logStreamName"]
+    _require_stream(context, group, stream)
+    context.store.delete_log_stream(group, stream)
     return {}
 
 
@@ -81,7 +96,7 @@ def filter_log_events(context: Context, params: Params) -> Params:
     if "logStreamNames" in params and "logStreamNamePrefix" in params:
         message = "logStreamNames and logStreamNamePrefix cannot both be given"
         raise ServiceError("InvalidParameterException", message)
-    terms = _terms(params.get("filterPattern", ""))
+    pattern = patterns.parse(params.get("filterPattern", ""))
     names = params.get("logStreamNames")
     query = replace(
         _window(params, group),
@@ -89,19 +104,21 @@ def filter_log_events(context: Context, params: Params) -> Params:
         stream_prefix=params.get("logStreamNamePrefix", ""),
         after=_number(params["nextToken"], "n/") if "nextToken" in params else 0,
     )
-    found, last = _matching(context, query, terms)
+    found, last = _matching(context, query, pattern)
     answer: Params = {"events": [_filtered(event) for event in found], "searchedLogStreams": []}
     return answer | ({"nextToken": f"n/{last}"} if last is not None else {})
 
 
-def _matching(context: Context, query: LogQuery, terms: Sequence[str]) -> tuple[list[LogEvent], int | None]:
-    """Events with all the terms, and the last id that was looked at; None for it at the end of the log."""
+def _matching(
+    context: Context, query: LogQuery, pattern: patterns.Pattern
+) -> tuple[list[LogEvent], int | None]:
+    """Events that fit the pattern, and the last id that was looked at; None for it at the end of the log."""
     found: list[LogEvent] = []
     size = 0
     page = replace(query, limit=_SCANNED)
     while events := context.store.find_log_events(page):
         for event in events:
-            if all(term in event.message for term in terms):
+            if pattern.fits(event.message):
                 size += _size(event.message)
                 if len(found) == query.limit or (found and size > MAX_ANSWER_BYTES):
                     return found, found[-1].id
@@ -112,7 +129,9 @@ def _matching(context: Context, query: LogQuery, terms: Sequence[str]) -> tuple[
 
 def describe_log_groups(context: Context, params: Params) -> Params:
     _only(params, "logGroupNamePrefix", "nextToken", "limit")
-    arn = context.settings.arn
+    arn, limit = context.settings.arn, params.get("limit", _LISTED)
+    after = _position(params, "groups")[1]
+    found = context.store.log_groups(params.get("logGroupNamePrefix", ""), after, limit + 1)
     groups = [
         {
             "logGroupName": name,
@@ -120,9 +139,10 @@ def describe_log_groups(context: Context, params: Params) -> Params:
             "arn": arn("logs", f"log-group:{name}:*"),
             "logGroupArn": arn("logs", f"log-group:{name}"),
         }
-        for name, created in context.store.log_groups(params.get("logGroupNamePrefix", ""))
+        for name, created in found[:limit]
     ]
-    return _listed(params, "logGroups", groups)
+    more = _next("groups", 0, found[limit - 1][0]) if len(found) > limit else {}
+    return {"logGroups": groups, **more}
 
 
 def describe_log_streams(context: Context, params: Params) -> Params:
@@ -132,12 +152,13 @@ def describe_log_streams(context: Context, params: Params) -> Params:
     if by_time and prefix:
         message = "Cannot order by LastEventTime with a logStreamNamePrefix."
         raise ServiceError("InvalidParameterException", message)
-    streams = context.store.log_streams(group, prefix)
-    if by_time:
-        streams.sort(key=lambda stream: stream.last or 0)
-    if params.get("descending", False):
-        streams.reverse()
-    return _listed(params, "logStreams", [_stream(context, group, stream) for stream in streams])
+    descending, limit = params.get("descending", False), params.get("limit", _LISTED)
+    order = f"{'time' if by_time else 'name'}-{'down' if descending else 'up'}"
+    after = _position(params, order) if "nextToken" in params else None
+    found = context.store.log_streams(group, prefix, StreamOrder(by_time, descending, after, limit + 1))
+    page = found[:limit]
+    more = _next(order, page[-1].last or 0, page[-1].name) if len(found) > limit else {}
+    return {"logStreams": [_stream(context, group, stream) for stream in page], **more}
 
 
 def _stream(context: Context, group: str, stream: LogStream) -> Params:
@@ -153,23 +174,35 @@ def _stream(context: Context, group: str, stream: LogStream) -> Params:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _listed(params: Params, member: str, items: Sequence[Params]) -> Params:
-    start = _number(params["nextToken"], "n/") if "nextToken" in params else 0
-    end = start + params.get("limit", _LISTED)
-    return {member: list(items[start:end])} | ({"nextToken": f"n/{end}"} if end < len(items) else {})
+def _next(order: str, time: int, name: str) -> Params:
+    """The token of a page that ended with `name`: whatever comes or goes, the next one begins behind it."""
+    return {"nextToken": base64.urlsafe_b64encode(json.dumps([order, time, name]).encode()).decode()}
+
+
+def _position(params: Params, order: str) -> tuple[int, str]:
+    """Where the page before ended; before everything where there was none."""
+    if "nextToken" not in params:
+        return 0, ""
+    try:
+        found, time, name = json.loads(base64.b64decode(params["nextToken"].encode(), b"-_", validate=True))
+    except ValueError:
+        raise _invalid_token() from None
+    if found != order or type(time) is not int or abs(time) > LAST_ID or not isinstance(name, str):
+        raise _invalid_token()
+    return time, name
 
 
 def _group(context: Context, params: Params) -> str:
     """The name of the log group that is asked for, which exists."""
     identifier = str(params.get("logGroupName") or params.get("logGroupIdentifier") or "")
     name = identifier.partition(":log-group:")[2].removesuffix(":*") or identifier
-    if not any(found == name for found, _ in context.store.log_groups(name)):
+    if not context.store.has_log_group(name):
         raise ServiceError("ResourceNotFoundException", "The specified log group does not exist.")
     return name
 
 
 def _require_stream(context: Context, group: str, stream: str) -> None:
-    if not any(found.name == stream for found in context.store.log_streams(group, stream)):
+    if not context.store.has_log_stream(group, stream):
         raise ServiceError("ResourceNotFoundException", "The specified log stream does not exist.")
 
 
@@ -204,23 +237,15 @@ def _filtered(event: LogEvent) -> Params:
     return {**_event(event), "logStreamName": event.stream, "eventId": str(event.id)}
 
 
-def _terms(pattern: str) -> list[str]:
-    """The words and quoted phrases of a filter pattern, all of which a message must hold."""
-    rest = _TERM.sub("", pattern)
-    first_signs = [term[0] for term in pattern.split()]
-    if rest.strip() or "-" in first_signs:
-        message = (
-            f"The filter pattern {pattern!r} is not offered by the local AWS; give words or quoted phrases"
-        )
-        raise ServiceError("InvalidParameterException", message)
-    return [found["phrase"] or found["word"] for found in _TERM.finditer(pattern)]
-
-
 def _number(token: str, prefix: str) -> int:
     found = re.fullmatch(prefix + r"(\d{1,19})", token)
     if found is None:
-        raise ServiceError("InvalidParameterException", "The specified nextToken is invalid.")
+        raise _invalid_token()
     return min(int(found[1]), LAST_ID)
+
+
+def _invalid_token() -> ServiceError:
+    return ServiceError("InvalidParameterException", "The specified nextToken is invalid.")
 
 
 def _only(params: Params, *known: str) -> None:
@@ -238,4 +263,6 @@ OPERATIONS: dict[str, Callable[[Context, Params], Params]] = {
     "FilterLogEvents": filter_log_events,
     "DescribeLogGroups": describe_log_groups,
     "DescribeLogStreams": describe_log_streams,
+    "DeleteLogGroup": delete_log_group,
+    "DeleteLogStream": delete_log_stream,
 }

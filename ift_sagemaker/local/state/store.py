@@ -19,77 +19,47 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ift_sagemaker.local.state.log_records import LOG_SCHEMA, LogRecords
+from ift_sagemaker.local.state.paging import Selection
+
 BUSY_TIMEOUT_IN_SECONDS = 60.0
-SCHEMA_VERSION = 1
-LAST_ID = (1 << 63) - 1
+SCHEMA_VERSION = 2
 _PAGE = 200
 _IDLE_CONNECTIONS = 16
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
-    kind TEXT NOT NULL, name TEXT NOT NULL, created REAL NOT NULL, body TEXT NOT NULL,
-    PRIMARY KEY (kind, name));
-CREATE INDEX IF NOT EXISTS documents_by_time ON documents (kind, created, name);
-CREATE TABLE IF NOT EXISTS log_groups (name TEXT PRIMARY KEY, created REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS log_streams (
-    grp TEXT NOT NULL, name TEXT NOT NULL, created REAL NOT NULL,
-    first INTEGER, last INTEGER, ingested REAL, PRIMARY KEY (grp, name));
-CREATE TABLE IF NOT EXISTS log_events (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, grp TEXT NOT NULL, stream TEXT NOT NULL,
-    timestamp INTEGER NOT NULL, message TEXT NOT NULL, ingested REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS log_events_by_stream ON log_events (grp, stream, id);
+    kind TEXT NOT NULL, name TEXT NOT NULL, created REAL NOT NULL, modified REAL NOT NULL,
+    status TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, name));
+CREATE INDEX IF NOT EXISTS documents_by_time ON documents (kind, created, name, status, modified);
+CREATE INDEX IF NOT EXISTS documents_by_status ON documents (kind, status, name, created, modified);
+CREATE INDEX IF NOT EXISTS documents_by_name ON documents (kind, name, status, created, modified);
 """
 
 
 @dataclass(frozen=True)
-class LogEvent:
-    """One log line. `id` grows with every event of the store; `timestamp` is in ms since the epoch."""
+class Row:
+    """A document as it lies in the store. `value` is what it was sorted by."""
 
-    id: int
-    timestamp: int
-    message: str
-    stream: str
-    ingested: float
-
-
-@dataclass(frozen=True)
-class LogQuery:
-    """Which events are wanted: ids between `after` and `before`, times in ms from `since` to before `until`.
-
-    `streams` None means all streams of the group.
-    """
-
-    group: str
-    streams: tuple[str, ...] | None = None
-    stream_prefix: str = ""
-    after: int = 0
-    before: int = LAST_ID
-    since: int = 0
-    until: int = LAST_ID
-    limit: int = 10_000
-    newest: bool = False
-
-
-@dataclass(frozen=True)
-class LogStream:
-    """One log stream. `first` and `last` are the extreme timestamps of its events, ms since the epoch."""
-
+    value: Any
     name: str
-    created: float
-    first: int | None
-    last: int | None
-    ingested: float | None
+    body: str
+
+    @property
+    def position(self) -> tuple[Any, str]:
+        return self.value, self.name
+
+    def document(self) -> dict[str, Any]:
+        """The document, parsed now."""
+        return _load(self.body)
 
 
 # inside Store, `list` is its method
-LogEvents = list[LogEvent]
-LogStreams = list[LogStream]
-Groups = list[tuple[str, float]]
+Selected = list[Row]
 Rows = list[tuple[Any, ...]]
-Parameters = list[Any]
 
 
-class Store:
+class Store(LogRecords):
     """Documents and logs under `root`/state.sqlite, made when absent."""
 
     def __init__(self, root: Path, clock: Callable[[], float] | None = None) -> None:
@@ -98,7 +68,7 @@ class Store:
         _make_private(self.root)
         self._pool = _Pool(self.root / "state.sqlite")
         weakref.finalize(self, self._pool.close)
-        self.ensure_schema(_SCHEMA)
+        self.ensure_schema(_SCHEMA + LOG_SCHEMA)
 
     def close(self) -> None:
         """Closes the idle connections; the store opens new ones when it is used again."""
@@ -134,10 +104,10 @@ class Store:
 
     def insert(self, kind: str, name: str, document: Mapping[str, Any]) -> None:
         """Adds a document; raises KeyError where the name is taken."""
-        row = (kind, name, _created(document, self.clock()), _dump(document))
+        row = (kind, name, *self._row(kind, document))
         try:
             with self.transaction() as connection:
-                connection.execute("INSERT INTO documents VALUES (?, ?, ?, ?)", row)
+                connection.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)", row)
         except sqlite3.IntegrityError:
             raise KeyError(f"{kind} {name} exists") from None
 
@@ -162,8 +132,9 @@ class Store:
                 raise KeyError(f"no {kind} {name}")
             document = change(_load(found[0]))
             connection.execute(
-                "UPDATE documents SET created = ?, body = ? WHERE kind = ? AND name = ?",
-                (_created(document, self.clock()), _dump(document), kind, name),
+                "UPDATE documents SET created = ?, modified = ?, status = ?, body = ?"
+                " WHERE kind = ? AND name = ?",
+                (*self._row(kind, document), kind, name),
             )
         return document
 
@@ -184,68 +155,28 @@ class Store:
             yield from (_load(body) for _, _, body in page)
             last = page[-1][:2]
 
-    def append_log_events(self, group: str, stream: str, events: Sequence[tuple[int, str]]) -> None:
-        """Adds `(timestamp in ms since the epoch, message)` events; group and stream are made when absent."""
-        if not events:
-            return
-        now = self.clock()
-        times = [timestamp for timestamp, _ in events]
-        with self.transaction() as connection:
-            _make_stream(connection, group, stream, now)
-            connection.executemany(
-                "INSERT INTO log_events (grp, stream, timestamp, message, ingested) VALUES (?, ?, ?, ?, ?)",
-                [(group, stream, timestamp, message, now) for timestamp, message in events],
-            )
-            connection.execute(
-                "UPDATE log_streams SET first = min(ifnull(first, ?1), ?1), last = max(ifnull(last, ?2), ?2),"
-                " ingested = ?3 WHERE grp = ?4 AND name = ?5",
-                (min(times), max(times), now, group, stream),
-            )
-
-    def log_events(self, group: str, stream: str, after: int = 0, limit: int = 10_000) -> LogEvents:
-        """Events of a stream with an id above `after`, in the order they came in."""
-        return self.find_log_events(LogQuery(group, (stream,), after=after, limit=limit))
-
-    def find_log_events(self, query: LogQuery) -> LogEvents:
-        """The events that fit, in the order they came in; with `newest` the last `limit` of them."""
-        conditions = ["grp = ?", "id > ?", "id < ?", "timestamp >= ?", "timestamp < ?"]
-        parameters: Parameters = [query.group, query.after, query.before, query.since, query.until]
-        if query.streams is not None:
-            conditions.append(f"stream IN ({', '.join('?' * len(query.streams))})")
-            parameters.extend(query.streams)
-        if query.stream_prefix:
-            conditions.append("substr(stream, 1, ?) = ?")
-            parameters.extend([len(query.stream_prefix), query.stream_prefix])
-        order = "DESC" if query.newest else "ASC"
-        where = f"{' AND '.join(conditions)} ORDER BY id {order} LIMIT ?"
-        sql = f"SELECT id, timestamp, message, stream, ingested FROM log_events WHERE {where}"  # noqa: S608 - fixed texts
-        found = [LogEvent(*row) for row in self.rows(sql, (*parameters, query.limit))]
-        return found[::-1] if query.newest else found
-
-    def log_streams(self, group: str, prefix: str = "") -> LogStreams:
-        """The streams of a group whose name begins with `prefix`, by name."""
+    def select(self, kind: str, wanted: Selection) -> Selected:
+        """The documents that fit, in order, and one beyond `wanted.limit` if there is one; none is parsed."""
+        conditions, parameters = ["kind = ?"], [kind]
+        for condition, value in _conditions(wanted):
+            if value is not None:
+                conditions.append(condition)
+                parameters.append(value)
+        sign, order = ("<", "DESC") if wanted.descending else (">", "ASC")
+        if wanted.after is not None:
+            conditions.append(f"({wanted.field}, name) {sign} (?, ?)")
+            parameters.extend(wanted.after)
         sql = (
-            "SELECT name, created, first, last, ingested FROM log_streams"
-            " WHERE grp = ? AND substr(name, 1, ?) = ? ORDER BY name"
+            f"SELECT {wanted.field}, name, body FROM documents WHERE {' AND '.join(conditions)}"  # noqa: S608 - fixed texts
+            f" ORDER BY {wanted.field} {order}, name {order} LIMIT ?"
         )
-        return [LogStream(*row) for row in self.rows(sql, (group, len(prefix), prefix))]
+        return [Row(*row) for row in self.rows(sql, (*parameters, wanted.limit + 1))]
 
-    def log_groups(self, prefix: str = "") -> Groups:
-        """`(name, creation time)` of the groups whose name begins with `prefix`, by name."""
-        sql = "SELECT name, created FROM log_groups WHERE substr(name, 1, ?) = ? ORDER BY name"
-        return [(name, created) for name, created in self.rows(sql, (len(prefix), prefix))]
-
-    def create_log_group(self, group: str) -> bool:
-        """Whether the group is new."""
-        with self.transaction() as connection:
-            return _make_group(connection, group, self.clock())
-
-    def create_log_stream(self, group: str, stream: str) -> bool:
-        """Whether the stream is new; raises KeyError where its group does not exist."""
-        with self.transaction() as connection:
-            if not connection.execute("SELECT 1 FROM log_groups WHERE name = ?", (group,)).fetchone():
-                raise KeyError(f"no log group {group}")
-            return _make_stream(connection, group, stream, self.clock())
+    def _row(self, kind: str, document: Mapping[str, Any]) -> tuple[Any, ...]:
+        """created, modified, status, body: what a listing filters and sorts by stands in columns."""
+        created = float(document.get("CreationTime", self.clock()))
+        status = document.get(status_field(kind), "")
+        return created, float(document.get("LastModifiedTime", 0)), status, _dump(document)
 
 
 class _Pool:
@@ -332,28 +263,25 @@ def _check_version(connection: sqlite3.Connection, root: Path) -> None:
         from ift_sagemaker.errors import ConfigError
 
         raise ConfigError(
-            f"{root} holds the state of another version (schema {version}, wanted {SCHEMA_VERSION});"
-            " name another folder or remove it",
+            f"{root} holds the state of another version (schema {version}, wanted {SCHEMA_VERSION}):"
+            " remove it with `ift local reset`, or set IFT_LOCAL_ROOT to another folder",
             field="IFT_LOCAL_ROOT",
             value=str(root),
         )
 
 
-def _make_group(connection: sqlite3.Connection, group: str, now: float) -> bool:
-    made = connection.execute("INSERT OR IGNORE INTO log_groups VALUES (?, ?)", (group, now))
-    return made.rowcount > 0
+def status_field(kind: str) -> str:
+    """Where SageMaker's documents of a kind tell their status: `TrainingJobStatus` of a "training-job"."""
+    return "".join(word.capitalize() for word in kind.split("-")) + "Status"
 
 
-def _make_stream(connection: sqlite3.Connection, group: str, stream: str, now: float) -> bool:
-    _make_group(connection, group, now)
-    made = connection.execute(
-        "INSERT OR IGNORE INTO log_streams (grp, name, created) VALUES (?, ?, ?)", (group, stream, now)
-    )
-    return made.rowcount > 0
-
-
-def _created(document: Mapping[str, Any], now: float) -> float:
-    return float(document.get("CreationTime", now))
+def _conditions(wanted: Selection) -> Iterator[tuple[str, Any]]:
+    """Conditions with one parameter each; those of None are not asked for."""
+    yield "instr(lower(name), ?)", wanted.name_contains or None
+    yield "status = ?", wanted.status
+    for column, (first, last) in (("created", wanted.created), ("modified", wanted.modified)):
+        yield f"{column} >= ?", first
+        yield f"{column} <= ?", last
 
 
 def _dump(document: Mapping[str, Any]) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from typing import Any
 
 from ift_sagemaker.local.running.isolation import named
+from ift_sagemaker.local.state.paging import Listing, page_of
 from ift_sagemaker.local.state.resources import Document
 from ift_sagemaker.local.state.settings import Context
 from ift_sagemaker.local.supervision.folders import Workplace
@@ -29,6 +31,18 @@ def all_current(context: Context, kind: str) -> Iterator[Document]:
         found = current(context, kind, document)
         if found is not None:
             yield found
+
+
+def listed_current(context: Context, kind: str, params: Mapping[str, Any], listing: Listing) -> Document:
+    """The answer of a List operation with every document as it truly is.
+
+    Only documents of the page and those whose supervisor died are looked at.
+    """
+    for abandoned_kind, name in abandoned(context.store.root):
+        if abandoned_kind == kind:
+            with suppress(sqlite3.Error):
+                reconcile(context, kind, name)
+    return page_of(context.store, kind, params, listing, lambda document: current(context, kind, document))
 
 
 def sweep(context: Context) -> None:

@@ -8,7 +8,7 @@ from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.running.images import training_container, training_title
 from ift_sagemaker.local.running.isolation import choose
 from ift_sagemaker.local.running.runner import Runner
-from ift_sagemaker.local.state.paging import Listing, listed
+from ift_sagemaker.local.state.paging import Listing
 from ift_sagemaker.local.state.resources import (
     TRAINING_JOB,
     Document,
@@ -24,7 +24,7 @@ from ift_sagemaker.local.state.resources import (
 from ift_sagemaker.local.state.settings import Context
 from ift_sagemaker.local.state.tags import IMAGE_TAG, RUNNER_TAG, merged
 from ift_sagemaker.local.supervision.launch import begin
-from ift_sagemaker.local.supervision.reconcile import all_current, current
+from ift_sagemaker.local.supervision.reconcile import current, listed_current
 from ift_sagemaker.local.training import document as job_document
 
 LISTING = Listing(
@@ -41,6 +41,7 @@ LISTING = Listing(
     ),
     "TrainingJobStatus",
     order="Ascending",
+    status_after_cut=True,
 )
 
 
@@ -105,7 +106,7 @@ def list_training_jobs(context: Context, params: dict[str, Any]) -> dict[str, An
     for field in ("WarmPoolStatusEquals", "TrainingPlanArnEquals"):
         if params.get(field):
             raise not_offered_yet(f"ListTrainingJobs with {field}")
-    return listed(all_current(context, TRAINING_JOB), params, LISTING)
+    return listed_current(context, TRAINING_JOB, params, LISTING)
 
 
 def stop_training_job(context: Context, params: dict[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,14 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ift_sagemaker import local
+from tests.unit.local.door.sockets import client
 from tests.unit.local.machine import LocalAWS, Settle, processes_of
 
 SUPERVISOR = b"ift_sagemaker.local.supervision.supervisor"
@@ -28,6 +32,16 @@ def make_aws(tmp_path: Path) -> Iterator[Callable[..., LocalAWS]]:
     yield make
     for aws in made:
         end_everything(aws.root)
+
+
+@pytest.fixture(params=["in process", "over HTTP"])
+def either_transport(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Any]]:
+    """Makes clients of services on one fresh local AWS, by each transport in turn."""
+    if request.param == "in process":
+        yield local.boto3_session(tmp_path / "root").client
+    else:
+        with local.serve(tmp_path / "root") as served:
+            yield partial(client, served)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -109,3 +110,15 @@ def test_a_root_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="IFT_LOCAL_ROOT"):
         local.boto3_session(tmp_path / "file")
+
+
+def test_a_state_of_another_version_is_told_and_can_be_reset(tmp_path: Path) -> None:
+    root = tmp_path / "aws"
+    local.boto3_session(root).client("s3").create_bucket(Bucket="bucket")
+    with sqlite3.connect(root / "state.sqlite") as connection:
+        connection.execute("PRAGMA user_version=1")
+    connection.close()
+    with pytest.raises(ConfigError, match=r"another version .*ift local reset"):
+        local.boto3_session(root)
+    local.reset(root)
+    assert not root.exists()

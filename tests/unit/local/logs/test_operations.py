@@ -1,21 +1,21 @@
-"""CloudWatch Logs of the local AWS, through boto3."""
+"""CloudWatch Logs of the local AWS, through boto3, in process and over HTTP."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from ift_sagemaker.local import boto3_session
+from tests.unit.local.machine import WORKING, LocalAWS, refusal
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 
 
 @pytest.fixture
-def logs(tmp_path: Path) -> Any:
-    client = boto3_session(tmp_path).client("logs")
+def logs(either_transport: Callable[[str], Any]) -> Any:
+    client = either_transport("logs")
     client.create_log_group(logGroupName=GROUP)
     client.create_log_stream(logGroupName=GROUP, logStreamName="job/algo-1")
     return client
@@ -100,7 +100,7 @@ def test_filter_takes_named_streams_or_a_prefix(logs: Any) -> None:
     assert messages(logs.filter_log_events(logGroupName=GROUP, logStreamNamePrefix="job/")) == ["mine"]
 
 
-@pytest.mark.parametrize("pattern", ["{ $.loss > 1 }", "[a, b]", "%re%", "-word", "?either"])
+@pytest.mark.parametrize("pattern", ["{ $.loss > 1 }", "[a, b]", "%re%", "?either beside", "?a -b"])
 def test_a_filter_pattern_beyond_words_is_refused(logs: Any, pattern: str) -> None:
     with pytest.raises(ClientError, match="not offered by the local AWS") as raised:
         logs.filter_log_events(logGroupName=GROUP, filterPattern=pattern)
@@ -139,6 +139,11 @@ def test_groups_and_streams_are_described_with_prefix_order_and_paging(logs: Any
         ("describe_log_streams", {"logGroupName": "no"}, "ResourceNotFoundException"),
         ("filter_log_events", {"logGroupName": GROUP, "nextToken": "forged"}, "InvalidParameterException"),
         ("create_log_group", {"logGroupName": "new", "kmsKeyId": "k"}, "InvalidParameterException"),
+        ("create_log_group", {"logGroupName": "new", "tags": {"a": "b"}}, "InvalidParameterException"),
+        ("describe_log_groups", {"nextToken": "forged"}, "InvalidParameterException"),
+        ("describe_log_streams", {"logGroupName": GROUP, "nextToken": "forged"}, "InvalidParameterException"),
+        ("delete_log_group", {"logGroupName": "no"}, "ResourceNotFoundException"),
+        ("delete_log_stream", {"logGroupName": GROUP, "logStreamName": "s"}, "ResourceNotFoundException"),
     ],
 )
 def test_each_refusal_has_its_code(logs: Any, call: str, params: dict[str, Any], code: str) -> None:
@@ -163,3 +168,100 @@ def test_an_operation_that_is_not_offered_is_refused_by_name(logs: Any) -> None:
 def test_modelled_exceptions_can_be_caught(logs: Any) -> None:
     with pytest.raises(logs.exceptions.ResourceNotFoundException):
         logs.describe_log_streams(logGroupName="absent")
+
+
+def test_a_deleted_group_takes_its_streams_and_events_along_and_no_others(logs: Any) -> None:
+    logs.create_log_group(logGroupName="other")
+    logs.create_log_stream(logGroupName="other", logStreamName="s")
+    put(logs, ["gone"])
+    logs.put_log_events(
+        logGroupName="other", logStreamName="s", logEvents=[{"timestamp": 1, "message": "stays"}]
+    )
+    logs.delete_log_group(logGroupName=GROUP)
+    assert [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]] == ["other"]
+    logs.create_log_group(logGroupName=GROUP)
+    assert logs.describe_log_streams(logGroupName=GROUP)["logStreams"] == []
+    assert messages(logs.filter_log_events(logGroupName=GROUP)) == []
+    assert messages(logs.filter_log_events(logGroupName="other")) == ["stays"]
+
+
+def test_a_deleted_stream_takes_its_events_along_and_no_others(logs: Any) -> None:
+    logs.create_log_stream(logGroupName=GROUP, logStreamName="other")
+    put(logs, ["gone"])
+    put(logs, ["stays"], stream="other")
+    logs.delete_log_stream(logGroupName=GROUP, logStreamName="job/algo-1")
+    assert messages(logs.filter_log_events(logGroupName=GROUP)) == ["stays"]
+    assert [
+        found["logStreamName"] for found in logs.describe_log_streams(logGroupName=GROUP)["logStreams"]
+    ] == ["other"]
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ({}, ["a", "b", "c", "d", "job/algo-1"]),
+        ({"descending": True}, ["job/algo-1", "d", "c", "b", "a"]),
+        ({"orderBy": "LastEventTime"}, ["b", "job/algo-1", "c", "d", "a"]),
+        ({"orderBy": "LastEventTime", "descending": True}, ["a", "d", "c", "job/algo-1", "b"]),
+    ],
+)
+def test_pages_of_streams_hold_each_once_in_either_order(
+    logs: Any, order: dict[str, Any], expected: list[str]
+) -> None:
+    for name, time in (("a", 9), ("b", None), ("c", 5), ("d", 5)):
+        logs.create_log_stream(logGroupName=GROUP, logStreamName=name)
+        if time is not None:
+            put(logs, ["x"], start=time, stream=name)
+    found: list[str] = []
+    token: dict[str, str] = {}
+    while True:
+        page = logs.describe_log_streams(logGroupName=GROUP, limit=2, **order, **token)
+        found += [stream["logStreamName"] for stream in page["logStreams"]]
+        if "nextToken" not in page:
+            break
+        token = {"nextToken": page["nextToken"]}
+    assert found == expected
+
+
+def test_pages_of_streams_and_groups_go_on_behind_a_name_that_is_gone_and_see_what_came(logs: Any) -> None:
+    for name in ("a", "b", "d"):
+        logs.create_log_stream(logGroupName=GROUP, logStreamName=name)
+        logs.create_log_group(logGroupName=name)
+    streams = logs.describe_log_streams(logGroupName=GROUP, limit=2)["nextToken"]
+    groups = logs.describe_log_groups(limit=3)["nextToken"]
+    logs.delete_log_stream(logGroupName=GROUP, logStreamName="b")
+    logs.delete_log_group(logGroupName="b")
+    logs.create_log_stream(logGroupName=GROUP, logStreamName="c")
+    logs.create_log_group(logGroupName="c")
+    rest = logs.describe_log_streams(logGroupName=GROUP, nextToken=streams)["logStreams"]
+    assert [stream["logStreamName"] for stream in rest] == ["c", "d", "job/algo-1"]
+    rest = logs.describe_log_groups(nextToken=groups)["logGroups"]
+    assert [group["logGroupName"] for group in rest] == ["c", "d"]
+
+
+def test_a_token_of_streams_in_another_order_is_refused(logs: Any) -> None:
+    logs.create_log_stream(logGroupName=GROUP, logStreamName="a")
+    token = logs.describe_log_streams(logGroupName=GROUP, limit=1)["nextToken"]
+    with pytest.raises(ClientError, match="nextToken is invalid"):
+        logs.describe_log_streams(logGroupName=GROUP, nextToken=token, descending=True)
+
+
+@pytest.mark.parametrize("operation", ["TagResource", "TagLogGroup", "PutRetentionPolicy"])
+def test_tags_and_retention_are_refused_by_name(logs: Any, operation: str) -> None:
+    calls = {
+        "TagResource": lambda: logs.tag_resource(resourceArn="arn:aws:logs:us-east-1:1:log-group:g", tags={}),
+        "TagLogGroup": lambda: logs.tag_log_group(logGroupName=GROUP, tags={"a": "b"}),
+        "PutRetentionPolicy": lambda: logs.put_retention_policy(logGroupName=GROUP, retentionInDays=1),
+    }
+    with pytest.raises(ClientError, match=f"{operation} is not offered by the local AWS"):
+        calls[operation]()
+
+
+def test_the_log_of_a_job_stays_when_the_job_is_deleted(aws: LocalAWS) -> None:
+    aws.train("job", WORKING)
+    aws.ended("job")
+    aws.sagemaker.delete_training_job(TrainingJobName="job")
+    found = aws.logs.filter_log_events(logGroupName=GROUP, logStreamNamePrefix="job/")
+    assert "begun" in messages(found)
+    aws.logs.delete_log_group(logGroupName=GROUP)
+    assert refusal(aws.logs.filter_log_events, logGroupName=GROUP)[0] == "ResourceNotFoundException"

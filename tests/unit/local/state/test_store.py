@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from ift_sagemaker.errors import ConfigError
-from ift_sagemaker.local.state.store import LogQuery, Store
+from ift_sagemaker.local.state.log_records import LogQuery, StreamOrder
+from ift_sagemaker.local.state.store import Store
+from tests.unit.local.state.explaining import ExplainingStore
 
 
 @pytest.fixture
@@ -175,3 +177,39 @@ def test_a_folder_of_everybody_stays_open(tmp_path: Path) -> None:
     (tmp_path / "shared").chmod(0o1777)
     Store(tmp_path / "shared").close()
     assert (tmp_path / "shared").stat().st_mode & 0o7777 == 0o1777
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        LogQuery("g"),
+        LogQuery("g", after=5, newest=True),
+        LogQuery("g", ("s",), after=5),
+        LogQuery("g", ("s", "t"), newest=True),
+        LogQuery("g", stream_prefix="job/"),
+    ],
+    ids=["group", "tail of a group", "stream", "streams", "prefix"],
+)
+def test_log_events_are_found_by_an_index_and_not_by_reading_all(tmp_path: Path, query: LogQuery) -> None:
+    store = ExplainingStore(tmp_path / "root")
+    store.find_log_events(query)
+    wanted = (
+        "log_events_by_stream (grp=? AND stream" if query.streams or query.stream_prefix else "(grp=? AND id"
+    )
+    assert any(wanted in plan for plan in store.plans), store.plans
+    assert not any("SCAN" in plan for plan in store.plans)
+
+
+@pytest.mark.parametrize(
+    ("order", "searched"),
+    [
+        (StreamOrder(), "(grp=?"),
+        (StreamOrder(after=(0, "a"), descending=True), "(grp=? AND name<?)"),
+        (StreamOrder(by_time=True), "log_streams_by_time (grp=?"),
+        (StreamOrder(by_time=True, descending=True, after=(5, "a")), "log_streams_by_time (grp=?"),
+    ],
+)
+def test_log_streams_come_in_order_from_an_index(tmp_path: Path, order: StreamOrder, searched: str) -> None:
+    store = ExplainingStore(tmp_path / "root")
+    store.log_streams("g", order=order)
+    assert [searched in plan for plan in store.plans] == [True], store.plans
