@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check format clean
+.PHONY: clients demo test check format clean
 .DEFAULT_GOAL := test
 
 # Which torch to install: a plain `torch` brings the newest CUDA build on most indexes. Where this version is one
@@ -17,6 +17,16 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet --editable ".[local,dev]"
 	touch $(STAMP)
+
+# The official SDK and the AWS CLI, for tests that run them against the local AWS: 1.2 GB, about two minutes.
+CLIENTS := .venv-clients
+
+$(CLIENTS)/.installed: tests/clients/requirements.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --requirement tests/clients/requirements.txt
+	touch $@
+
+clients: $(CLIENTS)/.installed
 
 demo: $(STAMP)
 	env -u IFT_LOCAL_ROOT $(BIN)/python examples/101_first_run.py
@@ -35,4 +45,4 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

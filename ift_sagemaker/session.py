@@ -29,7 +29,6 @@ from ift_sagemaker.errors import (
 )
 from ift_sagemaker.evaluation import Evaluation
 from ift_sagemaker.plan.plans import JobPlan, Place, Upload
-from ift_sagemaker.plan.program import program
 from ift_sagemaker.plan.routes.container import (
     EvaluationInputs,
     Rows,
@@ -41,6 +40,7 @@ from ift_sagemaker.plan.spec import Compute, FineTuneSpec, Scalar
 from ift_sagemaker.training import FAILED, STOPPED, Progress, TrainingJob
 from ift_sagemaker.wire.artifact import PREDICTIONS_FILE
 from ift_sagemaker.wire.hyperparameters import parse_hyperparameters
+from ift_sagemaker.wire.program import program
 from ift_sagemaker.wire.rows import read_rows
 
 Data = InstructionDataset | str | Path

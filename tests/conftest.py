@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 TIERS = ("unit", "property", "contract", "e2e", "docs")
-MARKED = ("bwrap", "data", "slow")
+MARKED = ("bwrap", "clients", "data", "slow")
+CLIENTS = Path(__file__).parents[1] / ".venv-clients" / ".installed"
 
 
 @cache
@@ -28,6 +29,8 @@ def _missing(marker: str) -> str | None:
     """Why tests of a marker cannot run here; None where they can."""
     if marker == "bwrap" and not _bubblewrap_works():
         return "bubblewrap is not installed, or the kernel grants no user namespaces"
+    if marker == "clients" and not CLIENTS.exists() and not os.environ.get("IFT_REQUIRE_CLIENTS"):
+        return "the official SDK and the AWS CLI are not installed: `make clients`"
     if marker == "data" and not os.environ.get("IFT_TEST_DATA"):
         return "IFT_TEST_DATA names no folder with the real data sets"
     return None

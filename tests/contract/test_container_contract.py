@@ -23,10 +23,10 @@ import torch
 
 from ift_sagemaker.container.precision import Precision
 from ift_sagemaker.container.weights import load_tuned
-from ift_sagemaker.plan.program import program
 from ift_sagemaker.wire.artifact import ModelCard
 from ift_sagemaker.wire.metrics import METRIC_NAMES, parse_metrics
 from ift_sagemaker.wire.paths import MLPaths
+from ift_sagemaker.wire.program import program
 from ift_sagemaker.wire.rows import write_rows
 from tests.unit.container.tiny import QUICK, ROWS, TEMPLATE, make_job, save_base
 

@@ -13,7 +13,6 @@ from ift_sagemaker.catalog.weights import Weights, WeightsFile
 from ift_sagemaker.cli.tree import ift
 from ift_sagemaker.plan.deployments.vllm import Deployable, plan_deployment
 from ift_sagemaker.plan.plans import JobPlan, Place
-from ift_sagemaker.plan.program import Program
 from ift_sagemaker.plan.routes.container import (
     EvaluationInputs,
     Rows,
@@ -28,6 +27,7 @@ from ift_sagemaker.wire.hyperparameters import (
     TRAINING_HYPERPARAMETERS,
     Hyperparameter,
 )
+from ift_sagemaker.wire.program import Program
 
 MODEL = "smollm2-135m-instruct"
 ROLE = "arn:aws:iam::123456789012:role/execution"

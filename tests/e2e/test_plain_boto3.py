@@ -88,7 +88,7 @@ def test_a_failed_job_ends_boto3s_waiter_with_its_reason(session: Session, rows:
 
 def test_what_is_not_offered_is_refused_by_name(root: Path) -> None:
     boto = local.boto3_session()
-    with pytest.raises(ClientError, match="ListHubContents"):
-        boto.client("sagemaker").list_hub_contents(HubName="SageMakerPublicHub", HubContentType="Model")
+    with pytest.raises(ClientError, match="CreateHub"):
+        boto.client("sagemaker").create_hub(HubName="own", HubDescription="mine")
     with pytest.raises(ClientError, match="ListFoundationModels"):
         boto.client("bedrock").list_foundation_models()

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ift_sagemaker.local.context import has_no_space
-from ift_sagemaker.local.door import identity, json_services
+from ift_sagemaker.local.door import json_services, moto_fall_through
 from ift_sagemaker.local.door.presigned import check_expiry
+from ift_sagemaker.local.identity import query
+from ift_sagemaker.local.identity.service import IAM, STS
 from ift_sagemaker.local.protocol.errors import (
     DISK_FULL,
     HTTPAnswer,
@@ -31,6 +33,7 @@ from ift_sagemaker.local.protocol.errors import (
 )
 from ift_sagemaker.local.protocol.request import Request, from_wsgi
 from ift_sagemaker.local.s3 import service as s3
+from ift_sagemaker.local.s3.bucket_operations import AWS_OWNED
 from ift_sagemaker.local.state.settings import Context
 
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -118,14 +121,18 @@ def _sent(
 def service_of(request: Request) -> _Service:
     """The service a request is for: by its target, its signature's scope, or its host."""
     _, scope = request.scope
+    if scope in moto_fall_through.SERVICES:
+        is_json = "x-amz-target" in request.headers
+        return _Service(moto_fall_through.answer, _print_json if is_json else _print_query)
     if "x-amz-target" in request.headers:
         return _Service(json_services.answer, _print_json)
     if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
         return _Service(_refuse_path, _print_cbor)
     if scope == "s3" or (not scope and s3.is_host(request.host)):
         return _Service(_s3, _print_s3)
-    if _is_of(request, scope, "sts"):
-        return _Service(identity.answer, _print_sts)
+    for identity in (STS, IAM):
+        if _is_of(request, scope, identity.name):
+            return _Service(identity.answer, identity.print_error)
     if request.headers.get("content-type", "").startswith(_FORM):
         return _Service(_refuse_form, _print_query)
     if _is_of(request, scope, "sagemaker") or request.host.startswith("runtime.sagemaker."):
@@ -139,6 +146,11 @@ def _is_of(request: Request, scope: str, service: str) -> bool:
 
 def _s3(context: Context, request: Request) -> HTTPAnswer:
     check_expiry(request.query, context.clock())
+    bucket, _ = s3.address(request.host, request.path)
+    if bucket.startswith(AWS_OWNED):
+        from ift_sagemaker.local.hub import content
+
+        return content.answer_s3(context, request)
     return s3.answer(context, request)
 
 
@@ -154,7 +166,7 @@ def _runtime(context: Context, request: Request) -> HTTPAnswer:
 
 
 def _refuse_form(_: Context, request: Request) -> HTTPAnswer:
-    raise not_offered(f"{request.scope[1] or request.host}:{identity.operation_of(request)}")
+    raise not_offered(f"{request.scope[1] or request.host}:{query.operation_of(request)}")
 
 
 def _refuse_path(_: Context, request: Request) -> HTTPAnswer:
@@ -171,10 +183,6 @@ def _print_cbor(error: ServiceError, request: Request) -> HTTPAnswer:
 
 def _print_query(error: ServiceError, request: Request) -> HTTPAnswer:
     return query_error(error, request.id)
-
-
-def _print_sts(error: ServiceError, request: Request) -> HTTPAnswer:
-    return query_error(error, request.id, identity.NAMESPACE)
 
 
 def _print_s3(error: ServiceError, request: Request) -> HTTPAnswer:

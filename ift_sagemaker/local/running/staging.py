@@ -18,6 +18,8 @@ from ift_sagemaker.wire.paths import MLPaths
 HOST = "algo-1"
 GROUP = "homogeneousCluster"
 READ_ONLY = 0o444
+SCRIPT_CHANNELS = ("code", "sm_drivers")
+"""Channels in which the SDK's script mode unpacks its archive and makes its script executable."""
 
 
 class DownloadError(Exception):
@@ -55,6 +57,10 @@ class Downloads:
         if not count:
             raise DownloadError(f"S3 key: {uri} matched no files on s3")
         return count
+
+    def unshared(self) -> Downloads:
+        """The same, with files that are copies."""
+        return Downloads(self._objects, share=False)
 
     def copy(self, uri: str, folder: Path) -> int:
         """How many files were copied to `folder`, writable; none is no error."""
@@ -124,8 +130,16 @@ def stage_job(job: Document, ml_root: Path, downloads: Downloads) -> Iterator[st
         path.chmod(READ_ONLY)
     for channel in job.get("InputDataConfig", []):
         uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
-        downloads.prefix(uri, paths.channel(channel["ChannelName"]))
-        yield channel["ChannelName"]
+        name = channel["ChannelName"]
+        placed = downloads.unshared() if name in SCRIPT_CHANNELS else downloads
+        placed.prefix(uri, paths.channel(name))
+        yield name
+
+
+def sealed_inputs(job: Document) -> tuple[str, ...]:
+    """What a job may not write, below `/opt/ml`: its configuration and all data but the SDK's scripts."""
+    names = (channel["ChannelName"] for channel in job.get("InputDataConfig", []))
+    return ("input/config", *(f"input/data/{name}" for name in names if name not in SCRIPT_CHANNELS))
 
 
 def configuration(job: Document, paths: MLPaths) -> dict[Path, Any]:

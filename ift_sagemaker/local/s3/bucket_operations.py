@@ -19,6 +19,8 @@ _FORBIDDEN_STARTS = ("xn--", "sthree-", "amzn-s3-demo-")
 _FORBIDDEN_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 _CLASSIC_REGION = "us-east-1"
 _MAX_BUCKETS = 10_000
+AWS_OWNED = "jumpstart-cache-prod-"
+"""How the names of JumpStart's buckets begin, which are read by everybody and listed by nobody."""
 
 
 def create_bucket(call: S3Call) -> HTTPAnswer:
@@ -89,7 +91,10 @@ def list_buckets(call: S3Call) -> HTTPAnswer:
     found = [
         bucket
         for bucket in call.objects.buckets()
-        if bucket.name.startswith(prefix) and bucket.name > after and region in (None, bucket.location)
+        if bucket.name.startswith(prefix)
+        and not bucket.name.startswith(AWS_OWNED)
+        and bucket.name > after
+        and region in (None, bucket.location)
     ]
     shown = found[: max(1, limit)]
     rows = (

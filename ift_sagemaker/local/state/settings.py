@@ -33,6 +33,7 @@ class LocalSettings:
     endpoint_slots: int = 4
     stop_grace_in_seconds: float = 120.0
     role_arn: str = ROLE_ARN
+    moto: bool = False
 
     def __post_init__(self) -> None:
         # one name for one root: supervisors are found by the root in their command
@@ -60,6 +61,7 @@ class LocalSettings:
             job_slots=_count(found, "IFT_LOCAL_JOB_SLOTS", max(1, (os.cpu_count() or 1) // 2)),
             endpoint_slots=_count(found, "IFT_LOCAL_ENDPOINT_SLOTS", 4),
             stop_grace_in_seconds=_seconds(found, "IFT_LOCAL_STOP_GRACE", 120.0),
+            moto=_choice(found, "IFT_LOCAL_MOTO", ("0", "1"), "0") == "1",
         )
 
     def recorded(self) -> dict[str, Any]:

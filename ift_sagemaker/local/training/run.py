@@ -23,7 +23,13 @@ from ift_sagemaker.local.running.runner import (
     default_environment,
     introduction,
 )
-from ift_sagemaker.local.running.staging import DownloadError, Downloads, may_share, stage_job
+from ift_sagemaker.local.running.staging import (
+    DownloadError,
+    Downloads,
+    may_share,
+    sealed_inputs,
+    stage_job,
+)
 from ift_sagemaker.local.state.resources import MAX_REASON, TRAINING_JOB, Document, split_s3
 from ift_sagemaker.local.state.settings import Context
 from ift_sagemaker.local.supervision.breakage import broken
@@ -144,7 +150,7 @@ class TrainingRun:
                 ml_root=self._place.ml(),
                 scratch=self._place.scratch(),
                 output=output,
-                read_only=("input",),
+                read_only=sealed_inputs(self._job),
                 hidden=(self._context.store.root,),
             )
         )

@@ -18,7 +18,6 @@ from ift_sagemaker.contract import names
 from ift_sagemaker.contract.storage import has_local_nvme
 from ift_sagemaker.errors import UnsupportedError
 from ift_sagemaker.plan.plans import PREFIX, Cost, JobPlan, Place, Upload, tag_list
-from ift_sagemaker.plan.program import Program
 from ift_sagemaker.plan.spec import Compute, FineTuneSpec
 from ift_sagemaker.wire.hyperparameters import (
     EVALUATION_HYPERPARAMETERS,
@@ -38,6 +37,7 @@ from ift_sagemaker.wire.paths import (
     MODEL_ID_VARIABLE,
     PROGRAM_FILE,
 )
+from ift_sagemaker.wire.program import Program
 
 TAG_MODEL = "ift:model-id"
 TAG_FINGERPRINT = "ift:fingerprint"

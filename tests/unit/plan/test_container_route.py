@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from ift_sagemaker.catalog.weights import Weights, WeightsFile
 from ift_sagemaker.errors import ConfigError, RequestError, UnsupportedError
 from ift_sagemaker.plan.plans import JobPlan, Place
-from ift_sagemaker.plan.program import build, program
 from ift_sagemaker.plan.routes.container import (
     EvaluationInputs,
     Rows,
@@ -28,6 +27,7 @@ from ift_sagemaker.plan.routes.container import (
     plan_training,
 )
 from ift_sagemaker.plan.spec import Compute, FineTuneSpec, parse
+from ift_sagemaker.wire.program import build, program
 
 PLACE = Place("us-east-1", "123456789012", "bucket", "arn:aws:iam::123456789012:role/execution")
 WEIGHTS = Weights("m", Path("/weights"), (WeightsFile("model.safetensors", 10, "a" * 64),), "b" * 64)

@@ -186,7 +186,7 @@ def test_every_offered_operation_is_one_of_botocores(service: str) -> None:
 @pytest.mark.parametrize(
     ("service", "call"),
     [
-        ("iam", "list_roles"),
+        ("iam", "list_users"),
         ("ec2", "describe_instances"),
         ("dynamodb", "list_tables"),
         ("lambda", "list_functions"),

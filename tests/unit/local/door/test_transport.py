@@ -39,8 +39,9 @@ def test_no_socket_is_opened_for_any_service(tmp_path: Path) -> None:
     assert s3.get_object(Bucket="bkt", Key="k")["Body"].read() == b"x"
     session.client("sts").get_caller_identity()
     session.client("logs").create_log_group(logGroupName="g")
+    session.client("iam").list_roles()
     with pytest.raises(ClientError, match="not offered"):
-        session.client("iam").list_roles()
+        session.client("sqs").list_queues()
 
 
 def test_the_users_environment_and_files_do_not_leak_in(

@@ -24,7 +24,13 @@ from ift_sagemaker.local.running.artifacts import (
 )
 from ift_sagemaker.local.running.checkpoints import CheckpointMirror, MirrorThread, checkpoint_folder
 from ift_sagemaker.local.running.left_behind import Entry, ProgramFolder
-from ift_sagemaker.local.running.staging import DownloadError, Downloads, relative_name, safe_name
+from ift_sagemaker.local.running.staging import (
+    DownloadError,
+    Downloads,
+    relative_name,
+    safe_name,
+    sealed_inputs,
+)
 from ift_sagemaker.local.s3.objects import ObjectStore
 from ift_sagemaker.local.state.store import Store
 from ift_sagemaker.local.supervision.folders import Workplace
@@ -322,3 +328,8 @@ def test_uncompressed_results_are_set_aside_before_they_are_uploaded(tmp_path: P
     (upload,) = as_files(ProgramFolder(tmp_path / "ml", "model"), "out/", tmp_path / "desk")
     (tmp_path / "ml" / "model" / "deep" / "weights").unlink()
     assert (upload.key, upload.path.read_text()) == ("out/deep/weights", "learned")
+
+
+def test_all_inputs_are_sealed_but_the_scripts_that_the_sdk_unpacks_in_place() -> None:
+    job = {"InputDataConfig": [{"ChannelName": name} for name in ("training", "code", "sm_drivers")]}
+    assert sealed_inputs(job) == ("input/config", "input/data/training")
