@@ -26,6 +26,7 @@ from ift_sagemaker.local.state.tags import IMAGE_TAG, RUNNER_TAG, merged
 from ift_sagemaker.local.supervision.launch import begin
 from ift_sagemaker.local.supervision.reconcile import all_current, current
 from ift_sagemaker.local.training import document as job_document
+from ift_sagemaker.local.training.requests import refuse_hosts, refuse_unsupported
 
 LISTING = Listing(
     "TrainingJobSummaries",
@@ -48,10 +49,12 @@ def create_training_job(context: Context, params: dict[str, Any]) -> dict[str, A
     name = params["TrainingJobName"]
     if context.store.get(TRAINING_JOB, name) is not None:
         raise taken(context, TRAINING_JOB, name)
-    job_document.refuse_unsupported(params)
+    refuse_unsupported(params)
     arn = arn_of(context, TRAINING_JOB, name)
     job = job_document.new_job(params, arn, context.settings, context.clock())
-    job = with_execution(context, job, choose(context.settings))
+    runner = choose(context.settings)
+    refuse_hosts(params["ResourceConfig"], runner.name)
+    job = with_execution(context, job, runner)
     refuse_missing_inputs(context, params)
     begin(context, TRAINING_JOB, name, job, context.settings.job_slots)
     return {"TrainingJobArn": arn}
