@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ift_sagemaker.local.protocol.errors import ServiceError
@@ -15,7 +16,6 @@ from ift_sagemaker.local.state.resources import (
     arn_of,
     invalid,
     missing,
-    not_offered_yet,
     public,
     require,
     split_s3,
@@ -26,6 +26,7 @@ from ift_sagemaker.local.state.tags import IMAGE_TAG, RUNNER_TAG, merged
 from ift_sagemaker.local.supervision.launch import begin
 from ift_sagemaker.local.supervision.reconcile import all_current, current
 from ift_sagemaker.local.training import document as job_document
+from ift_sagemaker.local.training import warm_pool
 from ift_sagemaker.local.training.requests import refuse_hosts, refuse_unsupported
 
 LISTING = Listing(
@@ -39,6 +40,7 @@ LISTING = Listing(
         "LastModifiedTime",
         "TrainingJobStatus",
         "SecondaryStatus",
+        "WarmPoolStatus",
     ),
     "TrainingJobStatus",
     order="Ascending",
@@ -101,14 +103,29 @@ def with_execution(context: Context, job: Document, runner: Runner) -> Document:
 
 
 def describe_training_job(context: Context, params: dict[str, Any]) -> dict[str, Any]:
-    return public(_current(context, params["TrainingJobName"]))
+    return public(warm_pool.with_status(_current(context, params["TrainingJobName"]), context.clock()))
 
 
 def list_training_jobs(context: Context, params: dict[str, Any]) -> dict[str, Any]:
-    for field in ("WarmPoolStatusEquals", "TrainingPlanArnEquals"):
-        if params.get(field):
-            raise not_offered_yet(f"ListTrainingJobs with {field}")
-    return listed(all_current(context, TRAINING_JOB), params, LISTING)
+    return listed(_with_pools(context, params), params, LISTING)
+
+
+def _with_pools(context: Context, params: dict[str, Any]) -> Iterator[Document]:
+    """Every job with its warm pool, without those that a filter on pools or plans leaves out."""
+    if params.get("TrainingPlanArnEquals"):
+        return  # no job here has a training plan: CreateTrainingJob refuses them
+    wanted, now = params.get("WarmPoolStatusEquals"), context.clock()
+    for job in all_current(context, TRAINING_JOB):
+        found = warm_pool.with_status(job, now)
+        if wanted in (None, found.get("WarmPoolStatus", {}).get("Status")):
+            yield found
+
+
+def update_training_job(context: Context, params: dict[str, Any]) -> dict[str, Any]:
+    name = params["TrainingJobName"]
+    _current(context, name)
+    job = _update(context, name, lambda there: warm_pool.updated(there, params, context.clock()))
+    return {"TrainingJobArn": job["TrainingJobArn"]}
 
 
 def stop_training_job(context: Context, params: dict[str, Any]) -> dict[str, Any]:
@@ -126,6 +143,12 @@ def delete_training_job(context: Context, params: dict[str, Any]) -> dict[str, A
             "ResourceInUse",
             f"Training job {job['TrainingJobArn']} is in status {job['TrainingJobStatus']};"
             " only jobs that have ended can be deleted",
+        )
+    pool = warm_pool.status(job, context.clock())
+    if pool is not None and pool["Status"] == warm_pool.AVAILABLE:
+        # that it is refused: service model, DeleteTrainingJob; the words are ours
+        raise ServiceError(
+            "ResourceInUse", f"Training job {job['TrainingJobArn']} retains a warm pool that is Available"
         )
     if not context.store.delete(TRAINING_JOB, name):
         raise missing(context, TRAINING_JOB, name)
@@ -151,5 +174,6 @@ OPERATIONS = {
     "DescribeTrainingJob": describe_training_job,
     "ListTrainingJobs": list_training_jobs,
     "StopTrainingJob": stop_training_job,
+    "UpdateTrainingJob": update_training_job,
     "DeleteTrainingJob": delete_training_job,
 }

@@ -149,7 +149,9 @@ class TrainingRun:
             raise StopAsked
         now = self._waits.monotonic()
         if now >= self._wait_deadline():
-            self._record.update(lambda there, at: job_document.enter(there, "Stopping", at, status="Stopping"))
+            self._record.update(
+                lambda there, at: job_document.enter(there, "Stopping", at, status="Stopping")
+            )
             raise WaitedTooLong("MaxWaitTimeExceeded")
         if self._waiting_since is None:
             self._waiting_since = now
@@ -227,4 +229,3 @@ def pending_limit(job: Document) -> int | None:
     limit: int | None = job["StoppingCondition"].get("MaxPendingTimeInSeconds")
     hosts = hosts_of(job["ResourceConfig"])
     return limit if any(is_accelerated(host.instance_type) for host in hosts) else None
-

@@ -38,7 +38,9 @@ def channel(uri: str = "s3://b/data/", mode: str = "File", **source: Any) -> Cha
     return Channel.of({"ChannelName": "rows", "DataSource": {"S3DataSource": whole}}, mode)
 
 
-def names(objects: ObjectStore, asked: Channel, of: tuple[Host, ...], host: Host, epoch: int = 0) -> list[str]:
+def names(
+    objects: ObjectStore, asked: Channel, of: tuple[Host, ...], host: Host, epoch: int = 0
+) -> list[str]:
     return [item.name for item in asked.part(items_of(objects, asked), of, host, epoch)]
 
 

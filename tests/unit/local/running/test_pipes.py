@@ -39,7 +39,7 @@ def test_every_epoch_is_all_objects_joined_through_a_pipe_of_its_own(tmp_path: P
         return of(b"a" * 100_000, f"epoch {epoch}".encode())(epoch)
 
     with streaming(tmp_path, objects):
-        assert os.listdir(tmp_path) == ["rows_0"]
+        assert [path.name for path in tmp_path.iterdir()] == ["rows_0"]
         for epoch in range(3):
             content = (tmp_path / f"rows_{epoch}").read_bytes()
             assert content == b"a" * 100_000 + f"epoch {epoch}".encode()

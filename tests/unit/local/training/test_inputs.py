@@ -24,7 +24,8 @@ def test_a_channel_from_a_manifest_holds_what_the_manifest_names(either_aws: Loc
     uri = either_aws.put("rows.manifest", json.dumps(names))
     script = """
 rows = ML / "input/data/rows"
-print(json.dumps({str(path.relative_to(rows)): path.read_text() for path in sorted(rows.rglob("*")) if path.is_file()}))
+files = [path for path in sorted(rows.rglob("*")) if path.is_file()]
+print(json.dumps({str(path.relative_to(rows)): path.read_text() for path in files}))
 """
     either_aws.train("job", script, channels=[from_manifest("rows", uri)])
     assert either_aws.ended("job")["TrainingJobStatus"] == "Completed", either_aws.log("job")
