@@ -20,6 +20,12 @@ class Host:
     group: str = GROUP
 
 
+def count_of(resources: Mapping[str, Any]) -> int:
+    """How many hosts a ResourceConfig asks for."""
+    groups = resources.get("InstanceGroups") or [resources]
+    return sum(group["InstanceCount"] for group in groups)
+
+
 def hosts_of(resources: Mapping[str, Any]) -> tuple[Host, ...]:
     """The hosts that a ResourceConfig asks for, counted through its instance groups in their order."""
     groups = resources.get("InstanceGroups") or [{**resources, "InstanceGroupName": GROUP}]

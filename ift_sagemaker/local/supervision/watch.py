@@ -94,7 +94,8 @@ class Programs:
     def terminate(self) -> None:
         self._told = True
         for program in self._programs.values():
-            program.terminate()
+            if program.poll() is None:
+                program.terminate()
 
     def kill(self) -> None:
         for program in self._programs.values():

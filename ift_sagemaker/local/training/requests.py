@@ -9,7 +9,7 @@ from typing import Any
 from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.running.channels import Channel
 from ift_sagemaker.local.running.checkpoints import DEFAULT_PATH
-from ift_sagemaker.local.running.hosts import hosts_of
+from ift_sagemaker.local.running.hosts import count_of
 from ift_sagemaker.local.state.resources import invalid, not_offered_yet, split_s3
 from ift_sagemaker.wire.paths import ML_ROOT
 
@@ -51,7 +51,7 @@ def refuse_unsupported(request: Mapping[str, Any]) -> None:
 
 def refuse_hosts(resources: Mapping[str, Any], runner: str) -> None:
     """Raises a ServiceError where a runner cannot give the hosts of a job a network of their own."""
-    count = len(hosts_of(resources))
+    count = count_of(resources)
     if count > 1 and runner not in RUNNERS_FOR_SEVERAL_HOSTS:
         raise ServiceError(
             "UnsupportedOperation",
@@ -82,7 +82,7 @@ def _refuse_resources(resources: Mapping[str, Any]) -> None:
         raise not_offered_yet(f"ResourceConfig.InstanceCount {count}: training on no instance")
     elif not resources.get("InstanceType"):
         raise not_offered_yet("CreateTrainingJob without ResourceConfig.InstanceType")
-    count = len(hosts_of(resources))
+    count = count_of(resources)
     if not 1 <= count <= MAX_HOSTS:
         raise not_offered_yet(f"a training job on {count} instances, {MAX_HOSTS} are the most here")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ift_sagemaker.local.running.channels import Channel, items_of, read_manifest
-from ift_sagemaker.local.running.hosts import Host, addresses, hosts_of, resource_config
+from ift_sagemaker.local.running.hosts import Host, addresses, count_of, hosts_of, resource_config
 from ift_sagemaker.local.running.staging import DownloadError, Downloads
 from ift_sagemaker.local.s3.objects import ObjectStore
 from ift_sagemaker.local.state.store import Store
@@ -46,6 +46,7 @@ def names(
 
 def test_hosts_are_told_of_each_other_as_aws_tells_them() -> None:
     found = hosts_of(GROUPS)
+    assert count_of(GROUPS) == len(found)
     assert resource_config(found, found[1]) == {
         "current_host": "algo-2",
         "current_instance_type": "ml.c5.xlarge",

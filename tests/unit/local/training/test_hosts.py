@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ift_sagemaker import local
 from tests.unit.local.machine import BUCKET, LocalAWS, Settle, channel, processes_of
 from tests.unit.local.training.test_job_safety import kill_supervisors
 
@@ -211,3 +212,36 @@ def test_a_single_host_knows_its_own_name(aws: LocalAWS) -> None:
     aws.train("job", "import socket\nprint(socket.gethostname(), socket.gethostbyname('algo-1'))")
     assert aws.ended("job")["TrainingJobStatus"] == "Completed", aws.log("job")
     assert aws.log("job")[-1] == "algo-1 127.0.0.1"
+
+
+@pytest.mark.bwrap
+def test_an_interruption_takes_all_hosts_and_brings_all_back(aws: LocalAWS) -> None:
+    script = (
+        WHO
+        + """
+state = ML / "checkpoints" / me
+if state.exists():
+    print("resumed", me, sorted(path.name for path in state.parent.iterdir()))
+    sys.exit(0)
+def save(*_):
+    state.write_text(me)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, save)
+"""
+        + READY
+        + "time.sleep(60)"
+    )
+    aws.train(
+        "job",
+        script,
+        ResourceConfig=several(2),
+        CheckpointConfig={"S3Uri": f"s3://{BUCKET}/cp"},
+        EnableManagedSpotTraining=True,
+        StoppingCondition={"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 60},
+    )
+    for host in ("algo-1", "algo-2"):
+        aws.says("job", f"begun {host}")
+    local.interrupt("job", root=aws.root)
+    assert aws.ended("job")["TrainingJobStatus"] == "Completed", aws.log("job")
+    told = sorted(line for line in aws.log("job") if line.startswith("resumed"))
+    assert told == [f"resumed {host} ['algo-1', 'algo-2']" for host in ("algo-1", "algo-2")]
