@@ -201,3 +201,36 @@ def test_the_time_between_two_lives_of_a_spot_job_is_not_billed() -> None:
     done = job_document.ended(job, "Completed", 500.0)
     assert (done["TrainingTimeInSeconds"], done["BillableTimeInSeconds"]) == (400, 100)
     assert "_interrupted" not in done
+
+
+def test_a_stop_while_the_instances_are_taken_keeps_what_was_saved(aws: LocalAWS) -> None:
+    slow = CAREFUL.replace("sys.exit(0)", "time.sleep(1.5)\n    sys.exit(0)")
+    aws.train("job", slow, **SPOT)
+    aws.says("job", "begun")
+    local.interrupt("job", root=aws.root)
+    assert Settle().until(lambda: aws.job("job")["SecondaryStatus"] == "Interrupted")
+    aws.sagemaker.stop_training_job(TrainingJobName="job")
+    job = aws.ended("job")
+    assert statuses(job)[-4:] == ["Interrupted", "Stopping", "Uploading", "Stopped"]
+    assert aws.members("out/job/output/model.tar.gz") == {"weights": b"saved in time"}
+
+
+def test_the_running_time_of_all_lives_together_is_limited(aws: LocalAWS) -> None:
+    stopping = {"MaxRuntimeInSeconds": 2, "MaxWaitTimeInSeconds": 60}
+    script = 'print("begun", time.time(), flush=True)\ntime.sleep(60)'
+    aws.train("job", script, **{**SPOT, "StoppingCondition": stopping})
+    assert Settle().until(lambda: [line for line in aws.log("job") if line.startswith("begun")])
+    assert not Settle(1.0).until(lambda: aws.job("job")["TrainingJobStatus"] != "InProgress")
+    local.interrupt("job", root=aws.root)
+    job = aws.ended("job")
+    assert job["SecondaryStatus"] == "MaxRuntimeExceeded"
+    first, second = (
+        item["StartTime"].timestamp()
+        for item in job["SecondaryStatusTransitions"]
+        if item["Status"] == "Training"
+    )
+    stopped = next(
+        item["StartTime"] for item in job["SecondaryStatusTransitions"] if item["Status"] == "Stopping"
+    )
+    assert stopped.timestamp() - second < 1.5
+    assert first < second
