@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ift_sagemaker.local.door.server import Served
 
-__all__ = ["boto3_session", "local_root", "reset", "serve", "status", "supervisor_pid"]
+__all__ = ["boto3_session", "interrupt", "local_root", "reset", "serve", "status", "supervisor_pid"]
 
 
 def boto3_session(root: Path | str | None = None, region: str | None = None) -> Any:
@@ -59,6 +59,18 @@ def supervisor_pid(kind: str, name: str, root: Path | str | None = None) -> int 
     from ift_sagemaker.local.state.settings import LocalSettings
 
     return administration.supervisor_pid(LocalSettings.from_environment(root=root), kind, name)
+
+
+def interrupt(job_name: str, root: Path | str | None = None) -> None:
+    """Takes the spot instances from a training job that runs on them, as AWS may at any time.
+
+    Its programs get SIGTERM and the grace of a stop, their checkpoints go to S3, and the job starts anew.
+    Raises ConfigError for a job that has no spot instances to lose.
+    """
+    from ift_sagemaker.local import administration
+    from ift_sagemaker.local.state.settings import LocalSettings
+
+    administration.interrupt(LocalSettings.from_environment(root=root), job_name)
 
 
 def reset(root: Path | str | None = None) -> None:

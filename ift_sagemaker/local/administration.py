@@ -24,6 +24,7 @@ from ift_sagemaker.local.supervision import launch
 from ift_sagemaker.local.supervision.folders import remove_tree
 from ift_sagemaker.local.supervision.kinds import KINDS
 from ift_sagemaker.local.supervision.reconcile import all_current
+from ift_sagemaker.local.training import document
 
 STATE_FILE = "state.sqlite"
 _FOLDERS = ("s3", "jobs", "endpoints", "locks", "slots", "queue", register.FOLDER)
@@ -75,6 +76,22 @@ def supervisor_pid(settings: LocalSettings, kind: str, name: str) -> int | None:
         if words[1:3] == [kind, name]:
             return process.pid
     return None
+
+
+def interrupt(settings: LocalSettings, job_name: str) -> None:
+    """Marks a training job as having lost its spot instances; its supervisor sees that in a moment.
+
+    Raises ConfigError where there is no such job, or it has none to lose.
+    """
+    context = create_context(settings)
+    try:
+        context.store.update(TRAINING_JOB, job_name, document.interrupt)
+    except KeyError:
+        raise ConfigError(f"there is no training job {job_name}", field="job_name", value=job_name) from None
+    except ServiceError as error:
+        raise ConfigError(error.message, field="job_name", value=job_name) from error
+    finally:
+        context.store.close()
 
 
 def reset(settings: LocalSettings, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -152,7 +169,7 @@ def _runner(settings: LocalSettings) -> str:
 
 
 def _named(context: Context, kind: str, name: str, state: str) -> dict[str, str]:
-    return {document[name]: document[state] for document in all_current(context, kind)}
+    return {found[name]: found[state] for found in all_current(context, kind)}
 
 
 def _supervisors(root: Path) -> Iterator[tuple[Process, list[str]]]:
@@ -185,10 +202,10 @@ def _orphans(root: Path) -> list[Process]:
     with suppress(sqlite3.DatabaseError, ConfigError):
         store = Store(root)
         try:
-            documents = [document for kind in KINDS for document in store.list(kind)]
+            documents = [found for kind in KINDS for found in store.list(kind)]
         finally:
             store.close()
-    records = [record for document in documents for record in document.get("_programs", [])]
+    records = [record for found in documents for record in found.get("_programs", [])]
     return [process for record in records for process in remains(record)]
 
 

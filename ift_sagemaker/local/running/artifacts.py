@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ift_sagemaker.local.protocol.errors import DISK_FULL, ServiceError
-from ift_sagemaker.local.running.left_behind import Entry, ProgramFolder
+from ift_sagemaker.local.running.left_behind import Entry, Left
 from ift_sagemaker.local.s3.files import CANNOT_LINK
 from ift_sagemaker.local.s3.objects import ObjectStore
 
@@ -46,7 +46,7 @@ class Upload:
     path: Path
 
 
-def pack(folder: ProgramFolder, archive: Path) -> None:
+def pack(folder: Left, archive: Path) -> None:
     """Writes a tar.gz of all below `folder`, in the order of names; equal content gives equal bytes."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -83,13 +83,13 @@ def _nobody(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def archived(folder: ProgramFolder, archive: Path, key: str) -> list[Upload]:
+def archived(folder: Left, archive: Path, key: str) -> list[Upload]:
     """The folder as one tar.gz, packed beside it."""
     pack(folder, archive)
     return [Upload(key, archive)]
 
 
-def as_files(folder: ProgramFolder, prefix: str, desk: Path) -> list[Upload]:
+def as_files(folder: Left, prefix: str, desk: Path) -> list[Upload]:
     """The folder's plain files under a prefix, linked into the new folder `desk`."""
     desk.mkdir(parents=True)
     uploads: list[Upload] = []

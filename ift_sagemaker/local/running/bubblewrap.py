@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ift_sagemaker.local.running import processes
+from ift_sagemaker.local.running.private_network import HOSTS_FILE, PrivateNetwork, hosts_file, is_shared
 from ift_sagemaker.local.running.runner import (
     Isolation,
     Launch,
@@ -69,6 +70,7 @@ class BubblewrapRunner:
 
     def __init__(self, program: str | None = None) -> None:
         self._program = program or shutil.which(PROGRAM) or PROGRAM
+        self._network: PrivateNetwork | None = None
 
     def isolation(self, *, network: bool) -> Isolation:
         closed = () if network else ("network isolation",)
@@ -88,23 +90,34 @@ class BubblewrapRunner:
         (launch.scratch / "home").mkdir(parents=True, exist_ok=True)
         environment = {**launch.environment, "HOME": "/tmp/home", "TMPDIR": "/tmp"}  # noqa: S108 - private
         variables = _sealed_text(variables_as_arguments(environment))
+        names = _sealed_text(hosts_file(launch))
         readable, writable = os.pipe()
         try:
             told = ("--info-fd", str(writable), "--args", str(variables))
-            command = [self._program, *told, *arguments(launch), "--", *launch.command]
+            bwrap = [*self._entrance(launch), self._program, *told]
+            covering = _names(launch, names)
+            command = [*bwrap, *arguments(launch), *covering, "--", *launch.command]
             # bwrap itself runs outside: the program's variables (LD_PRELOAD) must not reach it
-            passed = (writable, variables)
+            passed = (writable, variables, *((names,) if covering else ()))
             process = spawn(command, {}, launch.output, cwd=Path("/"), pass_fds=passed)
             os.close(writable)
             writable = -1
             return self._started(process, readable)
         finally:
-            for descriptor in (readable, writable, variables):
+            for descriptor in (readable, writable, variables, names):
                 if descriptor >= 0:
                     os.close(descriptor)
 
     def end_remains(self, records: Sequence[dict[str, Any]], home: Path) -> None:
         end_processes(records, home)
+
+    def _entrance(self, launch: Launch) -> list[str]:
+        """What leads into the network that all hosts of this runner's run share."""
+        if not is_shared(launch):
+            return []
+        if self._network is None:
+            self._network = PrivateNetwork(self._program)
+        return self._network.entering()
 
     @staticmethod
     def _started(process: subprocess.Popen[bytes], information: int) -> Program:
@@ -143,12 +156,12 @@ def _sealed_text(content: bytes) -> int:
 
 def arguments(launch: Launch) -> list[str]:
     """The arguments of bwrap for a program, without the command."""
-    network = ("--share-net",) if launch.network else ()
+    network = ("--share-net",) if launch.network or is_shared(launch) else ()
     # unshared uts, else the machine's own host name would be changed
     base = ["--unshare-all", *network, "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     return [
         *base,
-        *("--hostname", HOST),
+        *("--hostname", launch.host),
         *("--ro-bind", "/", "/"),
         *_devices(),
         *("--proc", "/proc"),
@@ -157,6 +170,12 @@ def arguments(launch: Launch) -> list[str]:
         *(word for name in launch.read_only for word in _read_only(launch, name)),
         *("--chdir", ML_ROOT),
     ]
+
+
+def _names(launch: Launch, descriptor: int) -> tuple[str, ...]:
+    # bwrap makes no file on the read-only machine, it covers one
+    covers = not launch.network and Path(HOSTS_FILE).is_file()
+    return ("--ro-bind-data", str(descriptor), HOSTS_FILE) if covers else ()
 
 
 def _read_only(launch: Launch, name: str) -> tuple[str, str, str]:

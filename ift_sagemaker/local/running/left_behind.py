@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -36,6 +36,16 @@ class Entry:
     def open(self) -> BinaryIO | None:
         """The plain file, None where it is one no longer."""
         return _open_plain(self.name, self.folder)
+
+
+class Left(Protocol):
+    """What programs left: one folder, or those of several hosts as one."""
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing."""
+
+    def entries(self) -> Iterator[Entry]:
+        """All that there is; an entry is good until the next one is asked for."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,36 @@ class ProgramFolder:
                 with file:
                     return file.read(limit * 4).decode("utf-8", "replace")[:limit]
         return None
+
+
+@dataclass(frozen=True)
+class MergedFolders:
+    """The same folder of every host as one.
+
+    "If multiple containers in a single training job write to this directory they should ensure no
+    file/directory names clash" (AWS, your-algorithms-training-algo-output). Where they do, the first host's
+    stays.
+    """
+
+    folders: Sequence[ProgramFolder]
+
+    def is_empty(self) -> bool:
+        return all(folder.is_empty() for folder in self.folders)
+
+    def entries(self) -> Iterator[Entry]:
+        """All of the first host, then what each further one adds."""
+        seen: dict[str, bool] = {}
+        for folder in self.folders:
+            for entry in folder.entries():
+                if entry.path in seen or not _is_free(entry.path, seen):
+                    continue
+                seen[entry.path] = stat.S_ISDIR(entry.status.st_mode)
+                yield entry
+
+
+def _is_free(path: str, folders: dict[str, bool]) -> bool:
+    """Whether every folder on the way is one: another host may have a file of that name."""
+    return all(folders.get(str(parent), True) for parent in PurePosixPath(path).parents)
 
 
 def _descend(root: Path, parts: tuple[str, ...]) -> int | None:

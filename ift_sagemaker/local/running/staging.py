@@ -1,22 +1,18 @@
-"""Filling `/opt/ml` before a program starts: configuration files, and channels from S3."""
+"""Objects of S3 as files below `/opt/ml`."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from ift_sagemaker.local.protocol.errors import DISK_FULL, ServiceError
 from ift_sagemaker.local.s3.files import CHUNK
 from ift_sagemaker.local.s3.objects import ObjectStore, StoredObject
-from ift_sagemaker.local.state.resources import Document, split_s3
-from ift_sagemaker.wire.paths import MLPaths
+from ift_sagemaker.local.state.resources import split_s3
 
-HOST = "algo-1"
-GROUP = "homogeneousCluster"
 READ_ONLY = 0o444
 SCRIPT_CHANNELS = ("code", "sm_drivers")
 """Channels in which the SDK's script mode unpacks its archive and makes its script executable."""
@@ -24,6 +20,51 @@ SCRIPT_CHANNELS = ("code", "sm_drivers")
 
 class DownloadError(Exception):
     """S3 data could not be put into place; the text says why."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One object of S3 and its name below the folder that it comes to."""
+
+    stored: StoredObject
+    name: str
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is what consoles put for an empty folder."""
+        return self.stored.key.endswith("/")
+
+
+class Reading:
+    """While S3 is read from `uri`: what goes wrong becomes a DownloadError, but for a full disk."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ServiceError) and error.status != 507:
+            raise DownloadError(f"{error.code}: {error.message} ({self._uri})") from error
+        if isinstance(error, OSError) and error.errno not in DISK_FULL:
+            words = f"{self._uri} holds a key that cannot be a file here: {error.strerror}"
+            raise DownloadError(words) from error
+
+
+def items_below(objects: ObjectStore, uri: str) -> list[Item]:
+    """Everything under an S3 key or prefix, in the order of keys; the names below the prefix are kept.
+
+    Raises:
+        DownloadError: there is nothing.
+        ServiceError: no such bucket.
+    """
+    bucket, prefix = split_s3(uri)
+    objects.bucket(bucket)
+    found = [Item(stored, relative_name(stored.key, prefix)) for stored in objects.list(bucket, prefix)]
+    if all(item.is_folder for item in found):
+        raise DownloadError(f"S3 key: {uri} matched no files on s3")
+    return found
 
 
 class Downloads:
@@ -43,20 +84,18 @@ class Downloads:
         Raises:
             DownloadError: no such bucket, nothing there, or a key that is no file name.
         """
-        bucket, prefix = split_s3(uri)
+        with Reading(uri):
+            return self.place(items_below(self._objects, uri), folder)
+
+    def place(self, items: Iterable[Item], folder: Path) -> int:
+        """How many files came to `folder`, read-only.
+
+        Raises:
+            DownloadError: a name leads elsewhere.
+            OSError: a name that cannot be a file here.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self._objects.bucket(bucket)
-            count = sum(self._place(found, prefix, folder) for found in self._objects.list(bucket, prefix))
-        except ServiceError as error:
-            raise DownloadError(f"{error.code}: {error.message} ({uri})") from error
-        except OSError as error:
-            if error.errno in DISK_FULL:
-                raise
-            raise DownloadError(f"{uri} holds a key that cannot be a file here: {error.strerror}") from error
-        if not count:
-            raise DownloadError(f"S3 key: {uri} matched no files on s3")
-        return count
+        return sum(self._place(item, folder) for item in items)
 
     def unshared(self) -> Downloads:
         """The same, with files that are copies."""
@@ -75,9 +114,9 @@ class Downloads:
                 count += 1
         return count
 
-    def _place(self, found: StoredObject, prefix: str, folder: Path) -> int:
-        path = folder / safe_name(relative_name(found.key, prefix))
-        if found.key.endswith("/"):  # what consoles put for an empty folder
+    def _place(self, item: Item, folder: Path) -> int:
+        path, found = folder / safe_name(item.name), item.stored
+        if item.is_folder:
             path.mkdir(parents=True, exist_ok=True)
             return 0
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,71 +153,6 @@ def safe_name(name: str) -> PurePosixPath:
     if any(part in ("", ".", "..") or "\0" in part for part in parts):
         raise DownloadError(f"the S3 key …{name!r} cannot be a file below the channel")
     return PurePosixPath(*parts)
-
-
-def stage_job(job: Document, ml_root: Path, downloads: Downloads) -> Iterator[str]:
-    """Fills `ml_root` for a training job, yielding the name of each channel that is there.
-
-    File and FastFile alike are plain files: to a program both are files to read, and a stream from S3 has
-    nothing to gain where S3 is on the same disk.
-    """
-    paths = MLPaths(ml_root)
-    for folder in (paths.config, paths.data, paths.model, paths.output_data):
-        folder.mkdir(parents=True, exist_ok=True)
-    for path, content in configuration(job, paths).items():
-        path.write_text(json.dumps(content), "utf-8")
-        path.chmod(READ_ONLY)
-    for channel in job.get("InputDataConfig", []):
-        uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
-        name = channel["ChannelName"]
-        placed = downloads.unshared() if name in SCRIPT_CHANNELS else downloads
-        placed.prefix(uri, paths.channel(name))
-        yield name
-
-
-def sealed_inputs(job: Document) -> tuple[str, ...]:
-    """What a job may not write, below `/opt/ml`: its configuration and all data but the SDK's scripts."""
-    names = (channel["ChannelName"] for channel in job.get("InputDataConfig", []))
-    return ("input/config", *(f"input/data/{name}" for name in names if name not in SCRIPT_CHANNELS))
-
-
-def configuration(job: Document, paths: MLPaths) -> dict[Path, Any]:
-    """The three files that SageMaker writes for a program.
-
-    Source: https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
-    """
-    return {
-        paths.hyperparameters: job.get("HyperParameters", {}),
-        paths.input_data_config: {
-            channel["ChannelName"]: _channel(channel) for channel in job.get("InputDataConfig", [])
-        },
-        paths.resource_config: _resources(job["ResourceConfig"]["InstanceType"]),
-    }
-
-
-def _channel(channel: Document) -> dict[str, str]:
-    source = channel["DataSource"]["S3DataSource"]
-    described = {
-        "TrainingInputMode": "File",  # FastFile reads File here too
-        "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
-        "RecordWrapperType": "None",
-    }
-    if channel.get("ContentType"):
-        described["ContentType"] = channel["ContentType"]
-    return described
-
-
-def _resources(instance_type: str) -> dict[str, Any]:
-    return {
-        "current_host": HOST,
-        "current_instance_type": instance_type,
-        "current_group_name": GROUP,
-        "hosts": [HOST],
-        "instance_groups": [
-            {"instance_group_name": GROUP, "instance_type": instance_type, "hosts": [HOST]},
-        ],
-        "network_interface_name": "eth0",
-    }
 
 
 def may_share(runner: str) -> bool:

@@ -47,6 +47,12 @@ class Workplace:
         self.remove()
         self.home.mkdir(parents=True, mode=0o700)
 
+    def clear(self) -> None:
+        """Removes all that is in the folder but for the supervisor's log."""
+        for path in self.home.iterdir():
+            if path != self.log:
+                remove_tree(path)
+
     def remove(self) -> None:
         """Removes the folder with all that is in it, whatever modes a program gave it."""
         remove_tree(self.home)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -33,16 +33,27 @@ def all_current(context: Context, kind: str) -> Iterator[Document]:
             yield found
 
 
-def listed_current(context: Context, kind: str, params: Mapping[str, Any], listing: Listing) -> Document:
-    """The answer of a List operation with every document as it truly is.
+def listed_current(
+    context: Context,
+    kind: str,
+    params: Mapping[str, Any],
+    listing: Listing,
+    shown: Callable[[Document], Document] = lambda document: document,
+) -> Document:
+    """The answer of a List operation with every document as it truly is, and as `shown` tells it.
 
     Only documents of the page and those whose supervisor died are looked at.
     """
+
+    def truth(document: Document) -> Document | None:
+        found = current(context, kind, document)
+        return None if found is None else shown(found)
+
     for abandoned_kind, name in abandoned(context.store.root):
         if abandoned_kind == kind:
             with suppress(sqlite3.Error):
                 reconcile(context, kind, name)
-    return page_of(context.store, kind, params, listing, lambda document: current(context, kind, document))
+    return page_of(context.store, kind, params, listing, truth)
 
 
 def sweep(context: Context) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from ift_sagemaker.local.protocol.errors import ServiceError
-from ift_sagemaker.local.running.checkpoints import DEFAULT_PATH
-from ift_sagemaker.local.state.resources import MAX_REASON, Document, invalid, not_offered_yet, split_s3
+from ift_sagemaker.local.state.resources import MAX_REASON, Document, invalid
 from ift_sagemaker.local.state.settings import LocalSettings
-from ift_sagemaker.wire.paths import ML_ROOT
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 DEFAULT_MAX_RUNTIME = 86_400
@@ -27,6 +24,9 @@ _MESSAGES = {
     "Failed": "Training job failed",
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    "MaxWaitTimeExceeded": "Training job wait time exceeded MaxWaitTimeInSeconds provided",
+    "Interrupted": "Training job interrupted: the managed spot training instances were reclaimed",
+    "Restarting": "Restarting the training job after an internal server error",
 }
 _ECHOED = (
     "TrainingJobName",
@@ -48,93 +48,10 @@ _ECHOED = (
     "RetryStrategy",
     "InfraCheckConfig",
 )
-_REFUSED = (
-    "ServerlessJobConfig",
-    "MlflowConfig",
-    "ModelPackageConfig",
-    "SessionChainingConfig",
-    "DebugHookConfig",
-    "DebugRuleConfigurations",
-    "ProfilerRuleConfigurations",
-    "TensorBoardOutputConfig",
-    "RemoteDebugConfig",
-)
-
-
-_OWN_FOLDERS = ("input", "model", "output", "code")
 
 
 class StopAsked(Exception):  # noqa: N818 - an event, not an error
     """StopTrainingJob came before the step that was about to begin."""
-
-
-def refuse_unsupported(request: Mapping[str, Any]) -> None:
-    """Raises a ServiceError for what AWS would do and this local AWS does not."""
-    for field in _REFUSED:
-        if request.get(field):
-            raise not_offered_yet(f"CreateTrainingJob with {field}")
-    algorithm = request.get("AlgorithmSpecification", {})
-    if not algorithm.get("TrainingImage"):
-        raise not_offered_yet("CreateTrainingJob without AlgorithmSpecification.TrainingImage")
-    _refuse_resources(request.get("ResourceConfig", {}))
-    channels = request.get("InputDataConfig", [])
-    for channel in channels:
-        _refuse_channel(channel, algorithm.get("TrainingInputMode", "File"))
-    if len({channel["ChannelName"] for channel in channels}) < len(channels):
-        raise not_offered_yet("InputDataConfig with two channels of one name")
-    split_s3(request["OutputDataConfig"]["S3OutputPath"])
-    if request.get("CheckpointConfig"):
-        _refuse_checkpoints(request["CheckpointConfig"])
-    _check_metrics(algorithm)
-
-
-def _refuse_checkpoints(config: Mapping[str, Any]) -> None:
-    split_s3(config["S3Uri"])
-    path = config.get("LocalPath") or DEFAULT_PATH
-    parts = [part for part in path.removeprefix(ML_ROOT).split("/") if part not in ("", ".")]
-    if not path.startswith(f"{ML_ROOT}/") or ".." in parts or not parts:
-        raise not_offered_yet(f"CheckpointConfig.LocalPath {path}, which is not below {ML_ROOT}")
-    if parts[0] in _OWN_FOLDERS:
-        raise not_offered_yet(f"CheckpointConfig.LocalPath {path}, which is one of SageMaker's own folders")
-
-
-def _refuse_resources(resources: Mapping[str, Any]) -> None:
-    for field in ("InstanceGroups", "InstancePreferences", "TrainingPlanArn"):
-        if resources.get(field):
-            raise not_offered_yet(f"ResourceConfig.{field}")
-    count = resources.get("InstanceCount")
-    if count != 1:
-        raise not_offered_yet(f"ResourceConfig.InstanceCount {count}: training on other than one instance")
-    if not resources.get("InstanceType"):
-        raise not_offered_yet("CreateTrainingJob without ResourceConfig.InstanceType")
-
-
-def _refuse_channel(channel: Mapping[str, Any], mode: str) -> None:
-    name = channel["ChannelName"]
-    source = channel["DataSource"].get("S3DataSource")
-    if source is None or len(channel["DataSource"]) > 1:
-        raise not_offered_yet(f"channel {name} from elsewhere than S3")
-    if source["S3DataType"] != "S3Prefix":
-        raise not_offered_yet(f"channel {name} with S3DataType {source['S3DataType']}")
-    mode = channel.get("InputMode", mode)
-    if mode not in ("File", "FastFile"):
-        raise not_offered_yet(f"channel {name} with the input mode {mode}")
-    for field in ("CompressionType", "RecordWrapperType"):
-        if channel.get(field, "None") != "None":
-            raise not_offered_yet(f"channel {name} with {field} {channel[field]}")
-    if channel.get("ShuffleConfig"):
-        raise not_offered_yet(f"channel {name} with ShuffleConfig")
-
-
-def _check_metrics(algorithm: Mapping[str, Any]) -> None:
-    for definition in algorithm.get("MetricDefinitions", []):
-        try:
-            re.compile(definition["Regex"])
-        except re.error as error:
-            # the engine of AWS is another one and may take it
-            raise not_offered_yet(
-                f"metric {definition['Name']} with a regular expression that Python cannot read ({error})"
-            ) from None
 
 
 def new_job(request: Mapping[str, Any], arn: str, settings: LocalSettings, now: float) -> Document:
@@ -152,7 +69,6 @@ def new_job(request: Mapping[str, Any], arn: str, settings: LocalSettings, now: 
         **{field: request[field] for field in _ECHOED if field in request},
         "_tags": [dict(tag) for tag in request.get("Tags", [])],
         "_settings": settings.recorded(),
-        "_log_stream": f"{name}/algo-1-{int(now)}",
     }
     job["StoppingCondition"] = {
         "MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME,
@@ -165,6 +81,11 @@ def new_job(request: Mapping[str, Any], arn: str, settings: LocalSettings, now: 
     ):
         job.setdefault(flag, False)
     return enter(job, "Starting", now)
+
+
+def log_stream(job: Document, host: str) -> str:
+    """The name of a host's log stream."""
+    return f"{job['TrainingJobName']}/{host}-{int(job['CreationTime'])}"
 
 
 def enter(job: Document, secondary: str, now: float, message: str = "", status: str = "") -> Document:
@@ -189,8 +110,32 @@ def advance(job: Document, secondary: str, now: float, message: str = "") -> Doc
         raise StopAsked
     moved = enter(job, secondary, now, message)
     if secondary == "Downloading":
-        moved["TrainingStartTime"] = now
+        moved.setdefault("TrainingStartTime", now)
+        moved["_billed_since"] = now
     return moved
+
+
+def interrupt(job: Document) -> Document:
+    """The job as a reclaim of its spot instances leaves it for its supervisor to see.
+
+    Raises:
+        ServiceError: no instance of it could be reclaimed now.
+    """
+    if not job.get("EnableManagedSpotTraining"):
+        raise invalid(f"Training job {job['TrainingJobName']} does not use managed spot training")
+    if job["TrainingJobStatus"] != "InProgress" or job["SecondaryStatus"] != "Training":
+        raise invalid(
+            f"Training job {job['TrainingJobName']} has no spot instances to reclaim in the status"
+            f" {job['SecondaryStatus']}"
+        )
+    return {**job, "_interrupted": True}
+
+
+def released(job: Document, now: float) -> Document:
+    """The job once its instances are gone: what they ran is billed, and they can no longer be interrupted."""
+    billed = job.get("_billed", 0.0) + (now - job["_billed_since"] if "_billed_since" in job else 0.0)
+    kept = {name: value for name, value in job.items() if name not in ("_billed_since", "_interrupted")}
+    return {**kept, "_billed": billed, "_programs": []}
 
 
 def stop(job: Document, now: float) -> Document:
@@ -212,19 +157,32 @@ def cannot_stop(job: Document) -> ServiceError:
     )
 
 
-def ended(job: Document, secondary: str, now: float, reason: str = "") -> Document:
-    """The job at its end: `secondary` is Completed, Failed, Stopped or MaxRuntimeExceeded."""
+def ended(job: Document, secondary: str, now: float, reason: str = "", message: str = "") -> Document:
+    """The job at its end.
+
+    `secondary` is Completed, Failed, Stopped, MaxRuntimeExceeded or MaxWaitTimeExceeded; `reason` becomes the
+    FailureReason, `message` the last StatusMessage. Billed are the seconds in which the job had instances:
+    fewer than it trained where spot instances were taken from it.
+    """
     if job["TrainingJobStatus"] in TERMINAL:
         return job
     status = secondary if secondary in TERMINAL else "Stopped"
-    done = enter(job, secondary, now, reason if secondary == "Failed" else "", status)
+    text = message or (reason if secondary == "Failed" else "")
+    done = released(enter(job, secondary, now, text, status), now)
     done["SecondaryStatusTransitions"][-1]["EndTime"] = now
     if reason:
         done["FailureReason"] = reason[:MAX_REASON]
     if "TrainingStartTime" in done:
-        seconds = max(1, round(now - done["TrainingStartTime"]))  # the model's minimum is 1
-        done |= {"TrainingEndTime": now, "TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
+        done |= {
+            "TrainingEndTime": now,
+            "TrainingTimeInSeconds": _whole(now - done["TrainingStartTime"]),
+            "BillableTimeInSeconds": _whole(done["_billed"]),
+        }
     return done
+
+
+def _whole(seconds: float) -> int:
+    return max(1, round(seconds))  # the model's minimum is 1
 
 
 def algorithm_error(code: int, failure: str | None) -> str:

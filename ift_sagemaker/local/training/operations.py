@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.running.images import training_container, training_title
 from ift_sagemaker.local.running.isolation import choose
 from ift_sagemaker.local.running.runner import Runner
-from ift_sagemaker.local.state.paging import Listing
+from ift_sagemaker.local.state.paging import Listing, listed
 from ift_sagemaker.local.state.resources import (
     TRAINING_JOB,
     Document,
     arn_of,
     invalid,
     missing,
-    not_offered_yet,
     public,
     require,
     split_s3,
@@ -24,8 +24,10 @@ from ift_sagemaker.local.state.resources import (
 from ift_sagemaker.local.state.settings import Context
 from ift_sagemaker.local.state.tags import IMAGE_TAG, RUNNER_TAG, merged
 from ift_sagemaker.local.supervision.launch import begin
-from ift_sagemaker.local.supervision.reconcile import current, listed_current
+from ift_sagemaker.local.supervision.reconcile import all_current, current, listed_current
 from ift_sagemaker.local.training import document as job_document
+from ift_sagemaker.local.training import warm_pool
+from ift_sagemaker.local.training.requests import refuse_hosts, refuse_unsupported
 
 LISTING = Listing(
     "TrainingJobSummaries",
@@ -38,6 +40,7 @@ LISTING = Listing(
         "LastModifiedTime",
         "TrainingJobStatus",
         "SecondaryStatus",
+        "WarmPoolStatus",
     ),
     "TrainingJobStatus",
     order="Ascending",
@@ -49,10 +52,12 @@ def create_training_job(context: Context, params: dict[str, Any]) -> dict[str, A
     name = params["TrainingJobName"]
     if context.store.get(TRAINING_JOB, name) is not None:
         raise taken(context, TRAINING_JOB, name)
-    job_document.refuse_unsupported(params)
+    refuse_unsupported(params)
     arn = arn_of(context, TRAINING_JOB, name)
     job = job_document.new_job(params, arn, context.settings, context.clock())
-    job = with_execution(context, job, choose(context.settings))
+    runner = choose(context.settings)
+    refuse_hosts(params["ResourceConfig"], runner.name)
+    job = with_execution(context, job, runner)
     refuse_missing_inputs(context, params)
     begin(context, TRAINING_JOB, name, job, context.settings.job_slots)
     return {"TrainingJobArn": arn}
@@ -99,14 +104,32 @@ def with_execution(context: Context, job: Document, runner: Runner) -> Document:
 
 
 def describe_training_job(context: Context, params: dict[str, Any]) -> dict[str, Any]:
-    return public(_current(context, params["TrainingJobName"]))
+    return public(warm_pool.with_status(_current(context, params["TrainingJobName"]), context.clock()))
 
 
 def list_training_jobs(context: Context, params: dict[str, Any]) -> dict[str, Any]:
-    for field in ("WarmPoolStatusEquals", "TrainingPlanArnEquals"):
-        if params.get(field):
-            raise not_offered_yet(f"ListTrainingJobs with {field}")
-    return listed_current(context, TRAINING_JOB, params, LISTING)
+    if params.get("TrainingPlanArnEquals") or params.get("WarmPoolStatusEquals"):
+        return listed(_with_pools(context, params), params, LISTING)
+    now = context.clock()
+    return listed_current(context, TRAINING_JOB, params, LISTING, lambda job: warm_pool.with_status(job, now))
+
+
+def _with_pools(context: Context, params: dict[str, Any]) -> Iterator[Document]:
+    """Every job with its warm pool, without those that a filter on pools or plans leaves out."""
+    if params.get("TrainingPlanArnEquals"):
+        return  # no job here has a training plan: CreateTrainingJob refuses them
+    wanted, now = params.get("WarmPoolStatusEquals"), context.clock()
+    for job in all_current(context, TRAINING_JOB):
+        found = warm_pool.with_status(job, now)
+        if wanted in (None, found.get("WarmPoolStatus", {}).get("Status")):
+            yield found
+
+
+def update_training_job(context: Context, params: dict[str, Any]) -> dict[str, Any]:
+    name = params["TrainingJobName"]
+    _current(context, name)
+    job = _update(context, name, lambda there: warm_pool.updated(there, params, context.clock()))
+    return {"TrainingJobArn": job["TrainingJobArn"]}
 
 
 def stop_training_job(context: Context, params: dict[str, Any]) -> dict[str, Any]:
@@ -124,6 +147,12 @@ def delete_training_job(context: Context, params: dict[str, Any]) -> dict[str, A
             "ResourceInUse",
             f"Training job {job['TrainingJobArn']} is in status {job['TrainingJobStatus']};"
             " only jobs that have ended can be deleted",
+        )
+    pool = warm_pool.status(job, context.clock())
+    if pool is not None and pool["Status"] == warm_pool.AVAILABLE:
+        # that it is refused: service model, DeleteTrainingJob; the words are ours
+        raise ServiceError(
+            "ResourceInUse", f"Training job {job['TrainingJobArn']} retains a warm pool that is Available"
         )
     if not context.store.delete(TRAINING_JOB, name):
         raise missing(context, TRAINING_JOB, name)
@@ -149,5 +178,6 @@ OPERATIONS = {
     "DescribeTrainingJob": describe_training_job,
     "ListTrainingJobs": list_training_jobs,
     "StopTrainingJob": stop_training_job,
+    "UpdateTrainingJob": update_training_job,
     "DeleteTrainingJob": delete_training_job,
 }

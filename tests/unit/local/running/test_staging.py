@@ -23,17 +23,14 @@ from ift_sagemaker.local.running.artifacts import (
     stable_copy,
 )
 from ift_sagemaker.local.running.checkpoints import CheckpointMirror, MirrorThread, checkpoint_folder
-from ift_sagemaker.local.running.left_behind import Entry, ProgramFolder
-from ift_sagemaker.local.running.staging import (
-    DownloadError,
-    Downloads,
-    relative_name,
-    safe_name,
-    sealed_inputs,
-)
+from ift_sagemaker.local.running.hosts import hosts_of
+from ift_sagemaker.local.running.inputs import sealed
+from ift_sagemaker.local.running.left_behind import Entry, MergedFolders, ProgramFolder
+from ift_sagemaker.local.running.staging import DownloadError, Downloads, relative_name, safe_name
 from ift_sagemaker.local.s3.objects import ObjectStore
 from ift_sagemaker.local.state.store import Store
 from ift_sagemaker.local.supervision.folders import Workplace
+from tests.unit.local.machine import channel
 
 
 @pytest.fixture
@@ -331,5 +328,57 @@ def test_uncompressed_results_are_set_aside_before_they_are_uploaded(tmp_path: P
 
 
 def test_all_inputs_are_sealed_but_the_scripts_that_the_sdk_unpacks_in_place() -> None:
-    job = {"InputDataConfig": [{"ChannelName": name} for name in ("training", "code", "sm_drivers")]}
-    assert sealed_inputs(job) == ("input/config", "input/data/training")
+    channels = [channel(name, "s3://b/x/") for name in ("training", "code", "sm_drivers")]
+    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 1}
+    job = {"InputDataConfig": channels, "ResourceConfig": resources, "AlgorithmSpecification": {}}
+    hosts = hosts_of(resources)
+    assert sealed(job, hosts, hosts[0]) == ("input/config", "input/data/training")
+
+
+def test_folders_of_several_hosts_are_one_and_the_first_host_goes_before(tmp_path: Path) -> None:
+    for host, names in (("algo-1", ["a", "clash", "deep/one"]), ("algo-2", ["b", "clash/below", "deep/two"])):
+        for name in names:
+            (tmp_path / host / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / host / name).write_text(host)
+    (tmp_path / "algo-2" / "a").mkdir()
+    (tmp_path / "algo-2" / "a" / "below").write_text("algo-2")
+    merged = MergedFolders([ProgramFolder(tmp_path, host) for host in ("algo-1", "algo-2", "algo-3")])
+    pack(merged, tmp_path / "m.tar.gz")
+    extract(tmp_path / "m.tar.gz", tmp_path / "out")
+    assert files(tmp_path / "out") == {
+        "a": b"algo-1",
+        "b": b"algo-2",
+        "clash": b"algo-1",
+        "deep/one": b"algo-1",
+        "deep/two": b"algo-2",
+    }
+    assert not merged.is_empty()
+    assert MergedFolders([ProgramFolder(tmp_path, "algo-3")]).is_empty()
+
+
+def test_a_checkpoint_takes_its_name_whole_or_not_at_all(objects: ObjectStore, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    objects.put("b", "cp/state", b"old and whole")
+    mirror = CheckpointMirror(objects, "s3://b/cp", ProgramFolder(tmp_path, "checkpoints"), tmp_path / "desk")
+    mirror.restore()
+    (folder / "state.tmp").write_bytes(b"new, half")
+    mirror.sync()
+    found = objects.get("b", "cp/state")
+    assert found is not None
+    assert found.path.read_bytes() == b"old and whole"
+    (folder / "state.tmp").rename(folder / "state")
+    mirror.sync()
+    found = objects.get("b", "cp/state")
+    assert found is not None
+    assert found.path.read_bytes() == b"new, half"
+
+
+def test_a_workplace_is_cleared_of_all_but_its_log(tmp_path: Path) -> None:
+    place = Workplace(tmp_path / "job")
+    place.make()
+    place.log.write_text("words")
+    (place.ml("algo-2") / "model").mkdir(parents=True)
+    place.outgoing.mkdir()
+    place.clear()
+    assert list(place.home.iterdir()) == [place.log]

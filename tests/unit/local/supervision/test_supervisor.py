@@ -212,7 +212,7 @@ class Silence:
 
 
 def watch(
-    program: FakeProgram, clock: FakeTime, ticks: Iterator[bool], run: float = 100.0
+    program: FakeProgram, clock: FakeTime, ticks: Iterator[str], run: float = 100.0
 ) -> tuple[Ended, list[str]]:
     causes: list[str] = []
     limits = Limits(run, 10.0)
@@ -220,10 +220,10 @@ def watch(
     return ended, causes
 
 
-def stop_after(count: int) -> Iterator[bool]:
-    yield from [False] * count
+def stop_after(count: int) -> Iterator[str]:
+    yield from [""] * count
     while True:
-        yield True
+        yield STOP
 
 
 def test_a_program_that_ends_by_itself_gets_no_signal() -> None:
@@ -242,7 +242,7 @@ def test_a_stop_is_sigterm_and_after_the_grace_sigkill() -> None:
 
 def test_a_program_over_its_time_is_stopped_once() -> None:
     clock, program = FakeTime(), FakeProgram(None, on_terminate=0)
-    ended, causes = watch(program, clock, iter(lambda: False, None), run=5.0)
+    ended, causes = watch(program, clock, iter(lambda: "", None), run=5.0)
     assert (ended, causes) == (Ended(0, MAX_RUNTIME), ["max-runtime"])
     assert program.signals == ["TERM"]
 

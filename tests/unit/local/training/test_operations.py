@@ -324,17 +324,48 @@ def test_metrics_are_visible_while_the_job_runs(aws: LocalAWS) -> None:
 
 
 REFUSED: dict[str, dict[str, Any]] = {
-    "Pipe": {"channels": [channel("rows", f"s3://{BUCKET}/x", InputMode="Pipe")]},
-    "ManifestFile": {
+    "RecordWrapperType RecordIO": {
+        "channels": [
+            channel("rows", f"s3://{BUCKET}/x", InputMode="Pipe", RecordWrapperType="RecordIO"),
+        ]
+    },
+    "S3DataType AugmentedManifestFile": {
         "channels": [
             {
                 "ChannelName": "rows",
-                "DataSource": {"S3DataSource": {"S3DataType": "ManifestFile", "S3Uri": f"s3://{BUCKET}/x"}},
+                "InputMode": "Pipe",
+                "DataSource": {
+                    "S3DataSource": {"S3DataType": "AugmentedManifestFile", "S3Uri": f"s3://{BUCKET}/x"}
+                },
             }
         ]
     },
-    "InstanceCount 2": {
+    "CompressionType Gzip in FastFile mode": {
+        "channels": [channel("rows", f"s3://{BUCKET}/x", InputMode="FastFile", CompressionType="Gzip")]
+    },
+    "on 2 instances: the runner process": {
         "ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 1}
+    },
+    "on 17 instances, 16 are the most here": {
+        "ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 17, "VolumeSizeInGB": 1}
+    },
+    "without a name of its own for each group": {
+        "ResourceConfig": {
+            "InstanceGroups": [
+                {"InstanceGroupName": "a", "InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
+                {"InstanceGroupName": "a", "InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
+            ],
+            "VolumeSizeInGB": 1,
+        }
+    },
+    "InstanceCount beside InstanceGroups": {
+        "ResourceConfig": {
+            "InstanceGroups": [
+                {"InstanceGroupName": "a", "InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
+            ],
+            "InstanceCount": 1,
+            "VolumeSizeInGB": 1,
+        }
     },
     "LocalPath /checkpoints": {
         "CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/x", "LocalPath": "/checkpoints"}
