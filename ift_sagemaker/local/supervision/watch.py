@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from ift_sagemaker.local.running.runner import Program
-
 TURN_IN_SECONDS = 0.1
 TICK_IN_SECONDS = 0.25
 DRAIN_IN_SECONDS = 2.0
@@ -34,6 +32,19 @@ class Ended:
     cause: str
 
 
+class Watched(Protocol):
+    """What of a Program is watched; the programs of several hosts can stand for one."""
+
+    def poll(self) -> int | None:
+        """The exit code, None while running."""
+
+    def terminate(self) -> None:
+        """Sends SIGTERM."""
+
+    def kill(self) -> None:
+        """Ends it and all it started, at once."""
+
+
 class Output(Protocol):
     """A program's output: a LogPump."""
 
@@ -53,10 +64,10 @@ class Watch:
 
     def __init__(
         self,
-        program: Program,
+        program: Watched,
         pump: Output,
         limits: Limits,
-        tick: Callable[[], bool],
+        tick: Callable[[], object],
         on_stop: Callable[[str], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
