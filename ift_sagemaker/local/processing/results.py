@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from ift_sagemaker.local.processing.document import below_ml, outputs
 from ift_sagemaker.local.processing.staging import MESSAGE
-from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.running.artifacts import Upload, as_files
 from ift_sagemaker.local.running.checkpoints import CheckpointMirror
 from ift_sagemaker.local.running.left_behind import ProgramFolder
@@ -54,21 +54,11 @@ class Continuous:
             for host, root in roots.items()
         ]
 
-    def sync(self) -> int:
-        """How many files went to S3.
-
-        Raises:
-            ServiceError, OSError: some did not; the others went all the same.
-        """
-        count, failed = 0, None
-        for mirror in self._mirrors:
-            try:
-                count += mirror.sync()
-            except (ServiceError, OSError) as error:
-                failed = failed or error
-        if failed:
-            raise failed
-        return count
+    def sync(self) -> None:
+        """Raises a ServiceError or OSError where a file could not be put; the others go all the same."""
+        with ExitStack() as every:
+            for mirror in reversed(self._mirrors):
+                every.callback(mirror.sync)
 
 
 def _of_mode(job: Document, mode: str) -> list[Document]:

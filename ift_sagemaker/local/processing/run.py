@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from io import FileIO
 
 from ift_sagemaker.local.logs.shipping import Events, LogPump, ship_traceback
 from ift_sagemaker.local.processing import document as job_document
@@ -45,7 +46,7 @@ class _Host:
 
     name: str
     pump: LogPump
-    output: int
+    output: FileIO
 
 
 class ProcessingRun:
@@ -144,10 +145,10 @@ class ProcessingRun:
         try:
             for line in self._introduction():
                 pump.note(line)
-            yield _Host(name, pump, writable)
+            # a file, which closes its descriptor once only: its number is soon another file's
+            with FileIO(writable, "w") as output:
+                yield _Host(name, pump, output)
         finally:
-            with suppress(OSError):
-                os.close(writable)
             pump.drain(0)
             os.close(readable)
 
@@ -159,7 +160,7 @@ class ProcessingRun:
                     environment=environment(self._job, self._context, self._runner.name),
                     ml_root=self._place.ml(host.name),
                     scratch=self._place.scratch(host.name),
-                    output=host.output,
+                    output=host.output.fileno(),
                     read_only=guarded(self._job),
                     hidden=(self._context.store.root,),
                     image=self._job["_images"]["asked"],
@@ -168,7 +169,7 @@ class ProcessingRun:
                 )
             )
         finally:
-            os.close(host.output)
+            host.output.close()
 
     def _follow(self, started: Mapping[str, Program], hosts: list[_Host]) -> Ended:
         grace = self._context.settings.stop_grace_in_seconds

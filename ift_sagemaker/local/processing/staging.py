@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from ift_sagemaker.local.processing.document import below_ml, hosts, inputs, outputs
 from ift_sagemaker.local.protocol.errors import DISK_FULL, ServiceError
@@ -23,6 +23,7 @@ MESSAGE = ("output", "message")
 MAX_MANIFEST_BYTES = 64 << 20
 
 File = tuple[StoredObject, PurePosixPath]
+T = TypeVar("T")
 
 
 def stage(job: Document, roots: Mapping[str, Path], objects: ObjectStore, *, share: bool) -> Iterator[str]:
@@ -73,7 +74,7 @@ def located(source: Mapping[str, Any], objects: ObjectStore) -> list[File]:
     return found
 
 
-def shard(files: Sequence[File], index: int, count: int, distribution: str) -> Sequence[File]:
+def shard(files: Sequence[T], index: int, count: int, distribution: str) -> Sequence[T]:
     """What host number `index` of `count` gets of an input.
 
     Sharded, each object goes to one host, and with fewer objects than hosts some get nothing (botocore's

@@ -72,8 +72,8 @@ class CheckpointMirror:
 class Mirror(Protocol):
     """What brings files to S3 when it is told to: a CheckpointMirror, or several."""
 
-    def sync(self) -> int:
-        """How many files went to S3."""
+    def sync(self) -> object:
+        """Brings what changed to S3; raises a ServiceError or OSError where that fails."""
 
 
 class MirrorThread:

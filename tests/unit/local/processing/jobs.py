@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from ift_sagemaker.local.state.settings import ROLE_ARN
@@ -19,6 +20,32 @@ for path in sorted(ROWS.rglob("*.txt")):
     print("read", path.name, flush=True)
     (OUT / path.name).write_text(path.read_text().upper())
 """
+
+
+@dataclass
+class FakeProgram:
+    """A program that ends when it is told to, or never but by SIGKILL."""
+
+    code: int | None = None
+    on_terminate: int | None = 0
+    signals: list[str] = field(default_factory=list)
+
+    def record(self) -> dict[str, object]:
+        return {}
+
+    def poll(self) -> int | None:
+        return self.code
+
+    def wait(self, timeout: float) -> int | None:
+        return self.code
+
+    def terminate(self) -> None:
+        self.signals.append("TERM")
+        self.code = self.on_terminate if self.code is None else self.code
+
+    def kill(self) -> None:
+        self.signals.append("KILL")
+        self.code = 137 if self.code is None else self.code
 
 
 def source(name: str, uri: str, **changes: Any) -> dict[str, Any]:
@@ -45,7 +72,9 @@ def output(name: str = "out", mode: str = "EndOfJob", **changes: Any) -> dict[st
 
 
 def request(name: str, *arguments: str, **changes: Any) -> dict[str, Any]:
-    """A request for a job that runs programs/NAME/main.py; `hosts`, `inputs` and `outputs` are ours to place."""
+    """A request for a job that runs programs/NAME/main.py. `changes` replace its members, but for the first
+    three: `hosts` is a count, `inputs` and `outputs` are lists.
+    """
     cluster = {
         "InstanceType": "ml.m5.xlarge",
         "InstanceCount": changes.pop("hosts", 1),
