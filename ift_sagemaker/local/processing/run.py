@@ -52,7 +52,8 @@ class _Host:
 class ProcessingRun:
     """Takes the job from its first status to its last; whatever goes wrong becomes its FailureReason.
 
-    Each instance is a program with a folder of its own, all under this one supervisor.
+    Each instance is a program with a folder of its own, all under this one supervisor. A stop is SIGTERM, the
+    grace and SIGKILL, as for training jobs; AWS's page on processing containers names SIGINT and SIGKILL.
     """
 
     def __init__(
@@ -205,7 +206,7 @@ class ProcessingRun:
 
         EndOfJob outputs are uploaded "after the job completes" (botocore's model, S3UploadMode); we read:
         not where it failed or was stopped. Continuous ones were on their way all the time and are brought up
-        to date.
+        to date. A job over its time is Stopped, as a training job is (general knowledge).
         """
         try:
             self._message = exit_message(self._roots)
