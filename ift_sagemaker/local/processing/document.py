@@ -14,6 +14,7 @@ from ift_sagemaker.wire.paths import ML_ROOT
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 DEFAULT_MAX_RUNTIME = 86_400
 TERMINAL = ("Completed", "Failed", "Stopped")
+NO_NAMES = "names of the other hosts (they do not resolve)"
 ALGORITHM_ERROR = "AlgorithmError: See job logs for more information"
 """FailureReason of every program that ended with another exit code than 0.
 
@@ -189,4 +190,4 @@ def isolation(job: Document, given: Isolation) -> Isolation:
     """What holds for the job's programs: several of them cannot reach one another by name."""
     if len(hosts(job)) == 1:
         return given
-    return Isolation(given.enforced, (*given.unenforced, "names of the other hosts (they do not resolve)"))
+    return Isolation(given.enforced, (*given.unenforced, NO_NAMES))

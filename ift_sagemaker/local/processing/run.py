@@ -257,7 +257,9 @@ class ProcessingRun:
     def _introduction(self) -> list[str]:
         images = self._job["_images"]
         executed = f"{images['executed']}, {' '.join(self._job['_command'])}"
-        return introduction(self._runner, images["asked"], executed, network=False)
+        lines = introduction(self._runner, images["asked"], executed, network=False)
+        several = len(self._roots) > 1
+        return [*lines, f"ift-local: not enforced either: {job_document.NO_NAMES}"] if several else lines
 
     def _report(self, text: str) -> None:
         with suppress(sqlite3.Error):

@@ -9,6 +9,7 @@ from ift_sagemaker.local.state.settings import ROLE_ARN
 from tests.unit.local.machine import BUCKET, ENDED, IMAGE, LocalAWS, Settle
 
 FOLDER = "/opt/ml/processing"
+INTRODUCTION = tuple(f"ift-local: {words}" for words in ("image ", "executed ", "runner ", "not enforced "))
 PREAMBLE = """
 import json, os, pathlib, signal, sys, time
 ML = pathlib.Path(os.environ.get("IFT_ML_ROOT", "/opt/ml"))
@@ -117,10 +118,14 @@ def ended(aws: LocalAWS, name: str = "job") -> dict[str, Any]:
 
 
 def log(aws: LocalAWS, name: str = "job", host: str = "") -> list[str]:
-    """What a job printed, without our own first four lines of each host."""
+    """What a job printed, without the lines with which we introduce each host."""
+    return [line for line in whole_log(aws, name, host) if not line.startswith(INTRODUCTION)]
+
+
+def whole_log(aws: LocalAWS, name: str = "job", host: str = "") -> list[str]:
     group = "/aws/sagemaker/ProcessingJobs"
     streams = aws.store.log_streams(group, f"{name}/{host}")
-    return [event.message for stream in streams for event in aws.store.log_events(group, stream.name)[4:]]
+    return [event.message for stream in streams for event in aws.store.log_events(group, stream.name)]
 
 
 def says(aws: LocalAWS, line: str, name: str = "job") -> None:

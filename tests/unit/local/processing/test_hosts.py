@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ift_sagemaker.local.processing.cluster import Outputs, Programs
+from ift_sagemaker.local.processing.document import NO_NAMES
 from ift_sagemaker.local.processing.staging import guarded, located, shard
 from ift_sagemaker.local.running.staging import DownloadError
 from tests.unit.local.machine import BUCKET, FakeTime, LocalAWS
@@ -23,6 +24,7 @@ from tests.unit.local.processing.jobs import (
     process,
     request,
     source,
+    whole_log,
 )
 
 SHARDED = {"S3DataDistributionType": "ShardedByS3Key"}
@@ -93,12 +95,11 @@ time.sleep(60)
 def test_hosts_without_names_for_one_another_are_told_so(aws: LocalAWS) -> None:
     process(aws, "job", "pass", hosts=2)
     process(aws, "alone", "pass")
-    found = {name: aws.store.get("processing-job", name) or {} for name in ("job", "alone")}
-    words = "names of the other hosts (they do not resolve)"
-    assert words in found["job"]["_isolation"]["unenforced"]
-    assert words not in found["alone"]["_isolation"]["unenforced"]
-    ended(aws)
-    ended(aws, "alone")
+    for name, several in (("job", True), ("alone", False)):
+        ended(aws, name)
+        found = aws.store.get("processing-job", name) or {}
+        assert (NO_NAMES in found["_isolation"]["unenforced"]) is several
+        assert any(NO_NAMES in line for line in whole_log(aws, name)) is several
 
 
 def test_the_files_of_a_manifest_and_no_others_are_there(aws: LocalAWS) -> None:

@@ -23,6 +23,7 @@ from tests.unit.local.processing.jobs import (
     request,
     says,
     source,
+    whole_log,
 )
 
 Make = Callable[..., LocalAWS]
@@ -127,9 +128,7 @@ def test_tags_tell_what_ran_in_place_of_the_image_and_can_be_changed(aws: LocalA
     assert tags["owner"] == "you"
     assert tags["ift:local-runner"] == "process"
     assert tags["ift:executed-image"].startswith("ift-local/python:")
-    group = "/aws/sagemaker/ProcessingJobs"
-    (stream,) = aws.store.log_streams(group)
-    assert IMAGE in aws.store.log_events(group, stream.name)[0].message
+    assert IMAGE in whole_log(aws)[0]
 
 
 def test_a_program_that_fails_fails_the_job_with_its_own_message(aws: LocalAWS) -> None:
