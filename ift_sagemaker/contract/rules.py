@@ -10,10 +10,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from ift_sagemaker.contract.hosting_rules import ENDPOINT_CONFIG_RULES, ENDPOINT_RULES, MODEL_RULES
+from ift_sagemaker.contract.processing_rules import PROCESSING_RULES
 from ift_sagemaker.contract.rule import Effect, Rule
 from ift_sagemaker.contract.training_rules import TRAINING_RULES
 
-RULES: tuple[Rule, ...] = TRAINING_RULES + MODEL_RULES + ENDPOINT_CONFIG_RULES + ENDPOINT_RULES
+RULES: tuple[Rule, ...] = (
+    *TRAINING_RULES,
+    *PROCESSING_RULES,
+    *MODEL_RULES,
+    *ENDPOINT_CONFIG_RULES,
+    *ENDPOINT_RULES,
+)
 
 
 def violations(operation: str, params: Mapping[str, Any]) -> list[str]:

@@ -54,7 +54,7 @@ def status(root: Path | str | None = None) -> dict[str, Any]:
 
 
 def supervisor_pid(kind: str, name: str, root: Path | str | None = None) -> int | None:
-    """Process number of the supervisor of a "job" or "endpoint"; None where none runs."""
+    """Process number of the supervisor of a "job", "processing-job" or "endpoint"; None where none runs."""
     from ift_sagemaker.local import administration
     from ift_sagemaker.local.state.settings import LocalSettings
 

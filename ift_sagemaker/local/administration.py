@@ -18,7 +18,7 @@ from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.running import isolation
 from ift_sagemaker.local.running.images import REGISTRY_FILE
 from ift_sagemaker.local.running.processes import PROC, Process, children, everything, kill, remains
-from ift_sagemaker.local.state.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL, TRAINING_JOB
+from ift_sagemaker.local.state.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL, PROCESSING_JOB, TRAINING_JOB
 from ift_sagemaker.local.state.settings import Context, LocalSettings
 from ift_sagemaker.local.supervision import launch
 from ift_sagemaker.local.supervision.folders import remove_tree
@@ -27,7 +27,7 @@ from ift_sagemaker.local.supervision.reconcile import all_current
 from ift_sagemaker.local.training import document
 
 STATE_FILE = "state.sqlite"
-_FOLDERS = ("s3", "jobs", "endpoints", "locks", "slots", "queue", register.FOLDER)
+_FOLDERS = ("s3", "jobs", "processing", "endpoints", "locks", "slots", "queue", register.FOLDER)
 # the state goes last: a reset that was cut short can be done again
 _FILES = ("schema.lock", REGISTRY_FILE, *(f"{STATE_FILE}{end}" for end in ("-journal", "-wal", "-shm", "")))
 _LISTENING = "0A"
@@ -48,6 +48,7 @@ def status(settings: LocalSettings) -> dict[str, Any]:
         "runner": _runner(settings),
         "servers": {server.url: server.pid for server in register.running(settings.root)},
         "jobs": {},
+        "processing_jobs": {},
         "endpoints": {},
         "models": [],
         "endpoint_configs": [],
@@ -55,6 +56,7 @@ def status(settings: LocalSettings) -> dict[str, Any]:
     if found["exists"]:
         context = create_context(settings)
         found["jobs"] = _named(context, TRAINING_JOB, "TrainingJobName", "TrainingJobStatus")
+        found["processing_jobs"] = _named(context, PROCESSING_JOB, "ProcessingJobName", "ProcessingJobStatus")
         found["endpoints"] = _named(context, ENDPOINT, "EndpointName", "EndpointStatus")
         found["models"] = [model["ModelName"] for model in context.store.list(MODEL)]
         found["endpoint_configs"] = [
@@ -71,7 +73,7 @@ def status(settings: LocalSettings) -> dict[str, Any]:
 
 
 def supervisor_pid(settings: LocalSettings, kind: str, name: str) -> int | None:
-    """Process number of the supervisor of a "job" or "endpoint"; None where none runs."""
+    """Process number of the supervisor of a "job", "processing-job" or "endpoint"; None where none runs."""
     for process, words in _supervisors(settings.root):
         if words[1:3] == [kind, name]:
             return process.pid

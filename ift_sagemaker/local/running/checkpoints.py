@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.running.artifacts import signature, stable_copy
@@ -68,15 +69,30 @@ class CheckpointMirror:
         return True
 
 
+class Mirror(Protocol):
+    """What brings files to S3 when it is told to: a CheckpointMirror, or several."""
+
+    def sync(self) -> object:
+        """Brings what changed to S3; raises a ServiceError or OSError where that fails."""
+
+
 class MirrorThread:
-    """Syncs a mirror every few seconds beside the run. A failure is reported once and tried again."""
+    """Syncs a mirror every few seconds beside the run. A failure is reported once and tried again.
+
+    `what` names in a report that which is mirrored.
+    """
 
     def __init__(
-        self, mirror: CheckpointMirror, report: Report, interval: float = INTERVAL_IN_SECONDS
+        self,
+        mirror: Mirror,
+        report: Report,
+        interval: float = INTERVAL_IN_SECONDS,
+        what: str = "checkpoints",
     ) -> None:
         self._mirror = mirror
         self._report = report
         self._interval = interval
+        self._what = what
         self._done = threading.Event()
         self._told = ""
         self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
@@ -101,4 +117,4 @@ class MirrorThread:
         except (OSError, ServiceError) as error:
             if str(error) != self._told:
                 self._told = str(error)
-                self._report(f"checkpoints could not be written to S3: {error}")
+                self._report(f"{self._what} could not be written to S3: {error}")

@@ -88,6 +88,22 @@ def training_container(
     raise _unknown(image, f"{', '.join(titles)} and any other image with a ContainerEntrypoint")
 
 
+def processing_container(
+    root: Path, image: str, entrypoint: Sequence[str], arguments: Sequence[str]
+) -> LocalContainer:
+    """What runs a processing job: its own entrypoint under this Python, whatever the image.
+
+    Raises:
+        ServiceError: there is no entrypoint, so the image's own program would be needed.
+    """
+    if entrypoint:
+        return LocalContainer(PYTHON_IMAGE, (*entrypoint, *arguments))
+    registered = _registered(root, image)
+    if registered:
+        return LocalContainer(registered.executed, (*registered.command, *arguments))
+    raise _unknown(image, "all images with a ContainerEntrypoint")
+
+
 def hosting_container(root: Path, image: str) -> LocalContainer:
     """What answers an endpoint in place of `image`.
 

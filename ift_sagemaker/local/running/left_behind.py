@@ -86,11 +86,16 @@ class ProgramFolder:
 
     def read_text(self, name: str, limit: int) -> str | None:
         """Up to `limit` characters of a plain file in the folder, None where there is none."""
+        data = self.read_bytes(name, limit * 4)
+        return None if data is None else data.decode("utf-8", "replace")[:limit]
+
+    def read_bytes(self, name: str, limit: int) -> bytes | None:
+        """Up to `limit` bytes of a plain file in the folder, None where there is none."""
         with suppress(OSError), self.opened() as descriptor:
             file = None if descriptor is None else _open_plain(name, descriptor)
             if file is not None:
                 with file:
-                    return file.read(limit * 4).decode("utf-8", "replace")[:limit]
+                    return file.read(limit)
         return None
 
 

@@ -1,4 +1,4 @@
-"""The four kinds of SageMaker resources: ARNs, what of a document is public, and AWS's refusals by kind."""
+"""The kinds of SageMaker resources: ARNs, what of a document is public, and AWS's refusals by kind."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.state.settings import Context
 
 TRAINING_JOB = "training-job"
+PROCESSING_JOB = "processing-job"
 MODEL = "model"
 ENDPOINT_CONFIG = "endpoint-config"
 ENDPOINT = "endpoint"
-KINDS = (TRAINING_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT)
+KINDS = (TRAINING_JOB, PROCESSING_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT)
 
 MAX_REASON = 1024
 
@@ -20,6 +21,8 @@ Document = dict[str, Any]
 
 _MISSING = {
     TRAINING_JOB: "Requested resource not found.",
+    # as clients of the service quote it; unverified
+    PROCESSING_JOB: "Could not find requested job with name: {name}",
     MODEL: 'Could not find model "{arn}".',
     ENDPOINT_CONFIG: 'Could not find endpoint configuration "{arn}".',
     ENDPOINT: 'Could not find endpoint "{arn}".',
@@ -28,6 +31,11 @@ _TAKEN = {
     TRAINING_JOB: (
         "Training job names must be unique within an AWS account and region, and a training job with this"
         " name already exists ({arn})"
+    ),
+    # as logged by a public project whose job names were not unique; no AWS page has it
+    PROCESSING_JOB: (
+        "Job name must be unique within an AWS account and region, and a job with this name already exists"
+        " ({arn})"
     ),
     MODEL: 'Cannot create already existing model "{arn}".',
     ENDPOINT_CONFIG: 'Cannot create already existing endpoint configuration "{arn}".',
@@ -52,12 +60,12 @@ def not_offered_yet(what: str) -> ServiceError:
 
 def missing(context: Context, kind: str, name: str) -> ServiceError:
     """AWS's refusal where there is no such resource."""
-    return invalid(_MISSING[kind].format(arn=arn_of(context, kind, name)))
+    return invalid(_MISSING[kind].format(arn=arn_of(context, kind, name), name=name))
 
 
 def taken(context: Context, kind: str, name: str) -> ServiceError:
     """AWS's refusal where the name is in use."""
-    code = "ResourceInUse" if kind == TRAINING_JOB else "ValidationException"
+    code = "ResourceInUse" if kind in (TRAINING_JOB, PROCESSING_JOB) else "ValidationException"
     return ServiceError(code, _TAKEN[kind].format(arn=arn_of(context, kind, name)))
 
 

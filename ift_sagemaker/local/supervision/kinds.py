@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from ift_sagemaker.local.running.runner import Runner
-from ift_sagemaker.local.state.resources import ENDPOINT, TRAINING_JOB, Document
+from ift_sagemaker.local.state.resources import ENDPOINT, PROCESSING_JOB, TRAINING_JOB, Document
 from ift_sagemaker.local.state.settings import Context
 
 
@@ -42,6 +42,12 @@ class Kind:
 
 KINDS = {
     TRAINING_JOB: Kind("job", "jobs", "TrainingJobName", "ift_sagemaker.local.training.behaviour"),
+    PROCESSING_JOB: Kind(
+        "processing-job",
+        "processing",
+        "ProcessingJobName",
+        "ift_sagemaker.local.processing.behaviour",
+    ),
     ENDPOINT: Kind("endpoint", "endpoints", "EndpointName", "ift_sagemaker.local.hosting.behaviour"),
 }
 KIND_BY_NOUN = {kind.noun: name for name, kind in KINDS.items()}

@@ -82,7 +82,7 @@ class Programs:
         self.failed = ""
 
     def poll(self) -> int | None:
-        codes = {host: program.poll() for host, program in self._programs.items()}
+        codes = self.codes()
         if not self.failed:
             self.failed = next((host for host, code in codes.items() if code), "")
         if None not in codes.values():
@@ -90,6 +90,10 @@ class Programs:
         if self.failed:
             self._end_others()
         return None
+
+    def codes(self) -> dict[str, int | None]:
+        """The exit code of each host's program, None where it runs."""
+        return {host: program.poll() for host, program in self._programs.items()}
 
     def terminate(self) -> None:
         self._told = True

@@ -34,6 +34,38 @@ TRAINING: dict[str, Any] = {
     "EnableNetworkIsolation": True,
     "Tags": [{"Key": "ift:owner", "Value": "0123"}],
 }
+PROCESSING: dict[str, Any] = {
+    "ProcessingJobName": "clean-rows",
+    "RoleArn": ROLE,
+    "AppSpecification": {"ImageUri": "image", "ContainerEntrypoint": ["python3", "main.py"]},
+    "ProcessingInputs": [
+        {
+            "InputName": "rows",
+            "S3Input": {
+                "S3Uri": "s3://bucket/rows/",
+                "LocalPath": "/opt/ml/processing/input",
+                "S3DataType": "S3Prefix",
+                "S3InputMode": "File",
+            },
+        }
+    ],
+    "ProcessingOutputConfig": {
+        "Outputs": [
+            {
+                "OutputName": "clean",
+                "S3Output": {
+                    "S3Uri": "s3://bucket/clean",
+                    "LocalPath": "/opt/ml/processing/output",
+                    "S3UploadMode": "EndOfJob",
+                },
+            }
+        ]
+    },
+    "ProcessingResources": {
+        "ClusterConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10}
+    },
+}
+
 ARTEFACT: dict[str, Any] = {
     "S3Uri": "s3://bucket/ift/jobs/job/output/model.tar.gz",
     "S3DataType": "S3Object",
@@ -69,6 +101,7 @@ BLUE_GREEN: dict[str, Any] = {
 }
 ACCEPTED = {
     "CreateTrainingJob": TRAINING,
+    "CreateProcessingJob": PROCESSING,
     "CreateModel": MODEL,
     "CreateEndpointConfig": ENDPOINT_CONFIG,
     "CreateEndpoint": ENDPOINT,

@@ -8,6 +8,7 @@ import pytest
 from ift_sagemaker.contract import rules
 from ift_sagemaker.contract.rule import Rule
 from ift_sagemaker.contract.shared_rules import MODEL as MODEL_SOURCE
+from tests.unit.contract.processing_cases import PROCESSING_CASES
 from tests.unit.contract.requests import (
     ACCEPTED,
     ARTEFACT,
@@ -23,6 +24,7 @@ from tests.unit.contract.requests import (
 
 PREFIXES = {
     "CreateTrainingJob": "training",
+    "CreateProcessingJob": "processing",
     "CreateModel": "model",
     "CreateEndpointConfig": "endpointconfig",
     "CreateEndpoint": "endpoint",
@@ -357,7 +359,8 @@ def _tag_cases(operation: str, request: dict[str, Any]) -> dict[str, Case]:
     }
 
 
-CASES = _OWN | {
+CASES = _OWN | {rule: Case(*case) for rule, case in PROCESSING_CASES.items()}
+CASES |= {
     rule: case for operation in ACCEPTED for rule, case in _tag_cases(operation, ACCEPTED[operation]).items()
 }
 BY_ID = {rule.id: rule for rule in rules.RULES}

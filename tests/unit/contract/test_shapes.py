@@ -102,12 +102,15 @@ def test_patterns_that_python_cannot_compile_are_known_and_few() -> None:
     assert len(skipped) < 40
 
 
-def test_of_the_requests_made_here_only_tags_and_registry_credentials_have_a_skipped_pattern() -> None:
+def test_of_the_requests_made_here_only_tags_catalogs_and_registry_credentials_have_a_skipped_pattern() -> (
+    None
+):
     used: set[str] = set()
     for operation in ACCEPTED:
         model = shapes.service_model("sagemaker").operation_model(operation)
         _collect(model.input_shape, used)
     assert used & set(shapes.skipped_patterns("sagemaker")) == {
+        "AthenaCatalog",
         "TagKey",
         "TagValue",
         "TrainingRepositoryCredentialsProviderArn",

@@ -22,6 +22,7 @@ def test_looking_makes_nothing(tmp_path: Path) -> None:
     found = local.status(tmp_path / "aws")
     assert found["exists"] is False
     assert (found["jobs"], found["processes"], found["ports"], found["bytes"]) == ({}, [], [], 0)
+    assert found["processing_jobs"] == {}
     assert not (tmp_path / "aws").exists()
 
 
