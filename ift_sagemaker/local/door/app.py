@@ -35,17 +35,18 @@ WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 Answer = Callable[[Context, Request], HTTPAnswer]
 Print = Callable[[ServiceError, Request], HTTPAnswer]
 
-RUNTIME_MODULE = "ift_sagemaker.local.hosting.runtime"
 _LOG = logging.getLogger(__name__)
 _WITHOUT_BODY = (204, 304)
 _FORM = "application/x-www-form-urlencoded"
 _REST_XML_SERVICES = ("cloudfront", "route53", "s3-outposts", "s3express")
 _INVOCATION = re.compile(r"/endpoints/(?P<endpoint>[^/]+)/(?P<action>[a-z-]+)")
-_OTHER_INVOCATIONS = {
-    "invocations-response-stream": "InvokeEndpointWithResponseStream",
-    "invocations-bidirectional-stream": "InvokeEndpointWithBidirectionalStream",
-    "async-invocations": "InvokeEndpointAsync",
+_HOSTING = "ift_sagemaker.local.hosting"
+_INVOCATIONS = {
+    "invocations": (f"{_HOSTING}.runtime", "invoke_endpoint"),
+    "invocations-response-stream": (f"{_HOSTING}.streaming", "invoke_with_response_stream"),
+    "async-invocations": (f"{_HOSTING}.asynchronous", "invoke_endpoint_async"),
 }
+_OTHER_INVOCATIONS = {"invocations-bidirectional-stream": "InvokeEndpointWithBidirectionalStream"}
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,11 @@ def _runtime(context: Context, request: Request) -> HTTPAnswer:
     asked = _INVOCATION.fullmatch(request.path)
     if request.method != "POST" or asked is None:
         raise not_offered(f"{request.method} {request.path}")
-    if asked["action"] != "invocations":
+    if asked["action"] not in _INVOCATIONS:
         raise not_offered(_OTHER_INVOCATIONS.get(asked["action"], request.path))
     body = request.document()
-    invoke: Callable[..., HTTPAnswer] = import_module(RUNTIME_MODULE).invoke_endpoint
+    module, function = _INVOCATIONS[asked["action"]]
+    invoke: Callable[..., HTTPAnswer] = getattr(import_module(module), function)
     return invoke(context, asked["endpoint"], request.headers, body)
 
 
