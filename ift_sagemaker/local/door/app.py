@@ -46,6 +46,7 @@ _INVOCATIONS = {
     "invocations-response-stream": (f"{_HOSTING}.streaming", "invoke_with_response_stream"),
     "async-invocations": (f"{_HOSTING}.asynchronous", "invoke_endpoint_async"),
 }
+_OPENAI = re.compile(r"/endpoints/[^/]+/(inference-components/[^/]+/)?openai/.*")
 _OTHER_INVOCATIONS = {"invocations-bidirectional-stream": "InvokeEndpointWithBidirectionalStream"}
 
 
@@ -98,6 +99,8 @@ class Application:
 def service_of(request: Request) -> _Service:
     """The service a request is for: by its target, its signature's scope, or its host."""
     _, scope = request.scope
+    if not scope and _OPENAI.fullmatch(request.path):  # a bearer token has no scope
+        return _Service(_openai, _print_openai)
     if "x-amz-target" in request.headers:
         return _Service(json_services.answer, _print_json)
     if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
@@ -127,6 +130,16 @@ def _runtime(context: Context, request: Request) -> HTTPAnswer:
     module, function = _INVOCATIONS[asked["action"]]
     invoke: Callable[..., HTTPAnswer] = getattr(import_module(module), function)
     return invoke(context, asked["endpoint"], request.headers, body)
+
+
+def _openai(context: Context, request: Request) -> HTTPAnswer:
+    answer: HTTPAnswer = import_module(f"{_HOSTING}.openai").answer(context, request)
+    return answer
+
+
+def _print_openai(error: ServiceError, request: Request) -> HTTPAnswer:
+    answer: HTTPAnswer = import_module(f"{_HOSTING}.openai").refusal(error, request)
+    return answer
 
 
 def _refuse_form(_: Context, request: Request) -> HTTPAnswer:
