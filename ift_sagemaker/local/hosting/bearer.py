@@ -1,9 +1,9 @@
 """Bearer tokens of SageMaker's OpenAI-compatible path: a presigned request, encoded.
 
 Read in sagemaker-core 2.27.0 (`sagemaker.core.token_generator`): `sagemaker-api-key-` and the Base64 of a
-SigV4 presigned `POST sagemaker.amazonaws.com/?Action=CallWithBearerToken` without its scheme, with `&Version=1`
-appended after signing, valid for at most 12 hours. How SageMaker checks one is not documented; here the
-signature must be that of the local AWS's own credentials, for its own region.
+SigV4 presigned `POST sagemaker.amazonaws.com/?Action=CallWithBearerToken` without its scheme, with
+`&Version=1` appended after signing, valid for at most 12 hours. How SageMaker checks one is not documented;
+here the signature must be that of the local AWS's own credentials, for its own region.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The OpenAI-compatible path of an endpoint, for HTTP clients such as the `openai` package.
 
 Documented (https://docs.aws.amazon.com/sagemaker/latest/dg/realtime-endpoints-openai-compatible.html): the
-path `/endpoints/NAME/openai/v1/chat/completions` of the runtime's host, a bearer token, the container's answer
-as it is, streams included. General knowledge, unverified: that nothing but `chat/completions` is routed; which path
-the container is asked on (here `/invocations`, the one every container has); the form of a refusal (here
-OpenAI's own).
+path `/endpoints/NAME/openai/v1/chat/completions` of the runtime's host, a bearer token, the container's
+answer as it is, streams included. General knowledge, unverified: that nothing but `chat/completions` is
+routed; which path the container is asked on (here `/invocations`, the one every container has); the form of a
+refusal (here OpenAI's own).
 """
 
 from __future__ import annotations
