@@ -9,6 +9,8 @@ from itertools import pairwise
 import pytest
 from botocore.exceptions import ClientError, EventStreamError
 
+from ift_sagemaker.aws.client import AWSClient
+from ift_sagemaker.errors import InvocationError
 from ift_sagemaker.local.context import create_context
 from ift_sagemaker.local.door.app import create_app
 from ift_sagemaker.local.door.transport import session_on
@@ -54,6 +56,19 @@ def test_a_stream_that_breaks_off_ends_in_a_typed_event_after_what_came(aws: Loc
     told = caught.value.response
     assert told["Error"]["Code"] == "ModelStreamError"
     assert "connection to the model was closed" in told["Error"]["Message"]
+
+
+def test_the_sdks_client_tells_the_same_errors_as_its_own(aws: LocalAWS) -> None:
+    served(aws)
+    client = AWSClient(session_on(create_app(aws.context), "us-east-1"))
+    assert list(client.invoke_endpoint_stream("end", b"drip 2 0.01")) == [b"piece 0;", b"piece 1;"]
+    with pytest.raises(InvocationError, match="the model says no") as caught:
+        client.invoke_endpoint_stream("end", b"status 422")
+    assert caught.value.status_code == 422
+    came: list[bytes] = []
+    with pytest.raises(InvocationError, match="stopped in the middle"):
+        came.extend(client.invoke_endpoint_stream("end", b"drip 2 0.01 broken"))
+    assert came == [b"piece 0;", b"piece 1;"]
 
 
 def test_a_stream_that_takes_too_long_is_ended_and_says_so(aws: LocalAWS) -> None:
