@@ -71,6 +71,7 @@ def _with_stop(request: GenerationRequest, text: str, data: Any) -> GenerationRe
     )
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=30), stops=st.lists(st.text(min_size=1, max_size=5), max_size=3))
 def test_text_that_grows_byte_by_byte_is_told_whole_and_in_whole_characters(
     text: str, stops: list[str]

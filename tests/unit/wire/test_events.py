@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ift_sagemaker.wire.events import EventReader, done, event
@@ -20,6 +20,7 @@ def read(data: bytes, cut: int) -> tuple[list[Any], bool]:
     return found, reader.ended
 
 
+@settings(deadline=None)
 @given(documents=DOCUMENTS, cut=st.integers(1, 9))
 def test_what_is_written_is_read_however_it_is_cut(documents: list[Any], cut: int) -> None:
     whole = b"".join(map(event, documents)) + done()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from botocore.eventstream import EventStreamBuffer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ift_sagemaker.local.hosting import eventstream
 
 
+@settings(deadline=None)
 @given(payloads=st.lists(st.binary(max_size=300), max_size=5), cut=st.integers(1, 50))
 def test_botocore_reads_every_message_back_however_it_is_cut(payloads: list[bytes], cut: int) -> None:
     whole = b"".join(eventstream.event("PayloadPart", payload) for payload in payloads)

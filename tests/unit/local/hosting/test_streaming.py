@@ -30,7 +30,7 @@ def test_each_piece_arrives_when_the_container_writes_it(either_aws: LocalAWS) -
     answer = aws.runtime.invoke_endpoint_with_response_stream(EndpointName="end", Body=b"drip 4 0.2")
     pieces = [(event["PayloadPart"]["Bytes"], time.monotonic() - began) for event in answer["Body"]]
     assert [piece for piece, _ in pieces] == [b"piece 0;", b"piece 1;", b"piece 2;", b"piece 3;"]
-    assert pieces[0][1] < 0.2
+    assert pieces[0][1] < pieces[-1][1] - 0.4
     gaps = [later[1] - earlier[1] for earlier, later in pairwise(pieces)]
     assert all(gap > 0.1 for gap in gaps)
     assert answer["ContentType"] == "text/event-stream"
@@ -73,13 +73,13 @@ def test_the_sdks_client_tells_the_same_errors_as_its_own(aws: LocalAWS) -> None
 
 def test_a_stream_that_takes_too_long_is_ended_and_says_so(aws: LocalAWS) -> None:
     served(aws)
-    context = create_context(replace(aws.settings, stream_in_seconds=0.3))
+    context = create_context(replace(aws.settings, stream_in_seconds=0.8))
     runtime = session_on(create_app(context), "us-east-1").client("sagemaker-runtime")
-    answer = runtime.invoke_endpoint_with_response_stream(EndpointName="end", Body=b"drip 20 0.1")
+    answer = runtime.invoke_endpoint_with_response_stream(EndpointName="end", Body=b"drip 40 0.1")
     seen: list[object] = []
     with pytest.raises(EventStreamError, match="within the time"):
         seen.extend(answer["Body"])
-    assert 0 < len(seen) < 10
+    assert 0 < len(seen) < 20
 
 
 def test_a_client_that_leaves_closes_the_connection_to_the_container(aws: LocalAWS) -> None:
