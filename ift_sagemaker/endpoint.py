@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from ift_sagemaker.aws.answers import texts
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.errors import absent
 from ift_sagemaker.aws.logs import LogLine
@@ -143,25 +144,33 @@ class Endpoint:
         `max_tokens` counts new tokens. `temperature` 0 is greedy. Raises InvocationError with the container's
         own status and text, ResourceNotFoundError when there is no such endpoint.
         """
-        messages = (
-            [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(m) for m in prompt]
-        )
-        if not messages or not prompt:
-            raise ConfigError(
-                "no message to answer", field="prompt", value=prompt, allowed="text or chat messages"
-            )
-        body: dict[str, Any] = {
-            "messages": messages,
-            "max_tokens": max_tokens,
-            "temperature": temperature,
-            "top_p": top_p,
-        }
-        if stop:
-            body["stop"] = list(stop)
-        if seed is not None:
-            body["seed"] = seed
+        sampling = _sampling(max_tokens, temperature, top_p, stop, seed)
+        body = {"messages": _messages(prompt), **sampling}
         reply = self.client.invoke_endpoint(self.name, json.dumps(body).encode())
         return read_chat_completion(self.name, reply.body)
+
+    def stream(
+        self,
+        prompt: str | Sequence[Message | Mapping[str, str]],
+        *,
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+    ) -> Generator[str, None, None]:
+        """The same answer as `invoke` gives, in pieces of text as the model makes them.
+
+        Closing the generator, or leaving it, hangs up and ends the model's work. Raises as `invoke`; an error
+        of the model in the middle of its answer is an InvocationError after the pieces that came.
+        """
+        sampling = _sampling(max_tokens, temperature, top_p, stop, seed)
+        body = {"messages": _messages(prompt), **sampling, "stream": True}
+        return self._texts(self.client.invoke_endpoint_stream(self.name, json.dumps(body).encode()))
+
+    def _texts(self, parts: Generator[bytes, None, None]) -> Generator[str, None, None]:
+        with closing(parts):
+            yield from texts(self.name, parts)
 
     def delete(self) -> Deletion:
         """Takes away endpoint, configuration and model, in that order, and waits until the endpoint is gone.
@@ -245,6 +254,25 @@ class Endpoint:
             error.add_note(_still_billed(left))
         elif left:
             raise EndpointFailed(_still_billed(left), name=self.name, status="")
+
+
+def _messages(prompt: str | Sequence[Message | Mapping[str, str]]) -> list[dict[str, Any]]:
+    if not prompt:
+        raise ConfigError(
+            "no message to answer", field="prompt", value=prompt, allowed="text or chat messages"
+        )
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(m) for m in prompt]
+
+
+def _sampling(
+    max_tokens: int, temperature: float, top_p: float, stop: Sequence[str], seed: int | None
+) -> dict[str, Any]:
+    body: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p}
+    if stop:
+        body["stop"] = list(stop)
+    if seed is not None:
+        body["seed"] = seed
+    return body
 
 
 def _still_billed(survivors: Sequence[tuple[str, str]]) -> str:

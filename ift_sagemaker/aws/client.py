@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import EventStreamError
+from urllib3.exceptions import HTTPError
 
 from ift_sagemaker.aws.errors import NO_CREDENTIALS, translated
 from ift_sagemaker.aws.logs import LogTail
@@ -177,13 +180,27 @@ class AWSClient:
 
         Raises InvocationError with the container's own status and text when the model answers with an error.
         """
-        client = self._client("sagemaker-runtime")
+        answer = self._invoke("InvokeEndpoint", name, body, "application/json")
         with translated("InvokeEndpoint"):
+            return Reply(answer["Body"].read(), str(answer.get("ContentType", "")))
+
+    def invoke_endpoint_stream(self, name: str, body: bytes) -> Generator[bytes, None, None]:
+        """The container's answer to one JSON body in the pieces in which it comes; closing it hangs up.
+
+        Raises InvocationError, at once or between the pieces, when the model answers with an error.
+        """
+        operation = "InvokeEndpointWithResponseStream"
+        answer = self._invoke(operation, name, body, "text/event-stream")
+        return _parts(operation, name, answer["Body"])
+
+    def _invoke(self, operation: str, name: str, body: bytes, accept: str) -> dict[str, Any]:
+        client = self._client("sagemaker-runtime")
+        call = getattr(client, _snake_case(operation))
+        with translated(operation):
             try:
-                answer = client.invoke_endpoint(
-                    EndpointName=name, Body=body, ContentType="application/json", Accept="application/json"
+                answer: dict[str, Any] = call(
+                    EndpointName=name, Body=body, ContentType="application/json", Accept=accept
                 )
-                return Reply(answer["Body"].read(), str(answer.get("ContentType", "")))
             except client.exceptions.ModelError as error:
                 status = int(error.response.get("OriginalStatusCode", 500))
                 text = str(error.response.get("OriginalMessage", error))
@@ -193,6 +210,7 @@ class AWSClient:
                     status_code=status,
                     body=text,
                 ) from error
+            return answer
 
     # -- shared
 
@@ -222,6 +240,26 @@ class AWSClient:
         with translated(method):
             for page in self._client("sagemaker").get_paginator(method).paginate(**request):
                 yield from page[key]
+
+
+def _parts(operation: str, name: str, stream: Any) -> Generator[bytes, None, None]:
+    with closing(stream), translated(operation):
+        try:
+            for event in stream:
+                if "PayloadPart" in event:
+                    yield event["PayloadPart"]["Bytes"]
+        except EventStreamError as error:
+            told = error.response.get("Error", {})
+            raise InvocationError(
+                f"endpoint {name} stopped in the middle of its answer: {told.get('Message', error)}",
+                endpoint=name,
+                status_code=200,
+                body=str(told.get("Code", "")),
+            ) from error
+        except HTTPError as error:  # botocore hands on what urllib3 raises while a stream is read
+            raise ServiceUnavailableError(
+                f"{operation}: the connection broke in the middle of the answer: {error}", operation=operation
+            ) from error
 
 
 def _config(service: str) -> Config:

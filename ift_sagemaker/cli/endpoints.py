@@ -50,6 +50,7 @@ def deploy(
 @click.argument("prompt", required=False)
 @click.option("--max-tokens", type=click.IntRange(min=1), default=256, show_default=True)
 @click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True)
+@click.option("--stream", is_flag=True, help="Print the answer while it is made.")
 @as_json
 @target_options
 def invoke(
@@ -57,12 +58,21 @@ def invoke(
     prompt: str | None,
     max_tokens: int,
     temperature: float,
+    stream: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     **options: Any,
 ) -> None:
     """Ask an endpoint; PROMPT may also come on stdin. Prints the answer."""
+    if stream and as_json:
+        raise click.UsageError("--stream and --json exclude each other")
     text = sys.stdin.read() if prompt is None else prompt
     handle = session_of(options).endpoint(endpoint)
+    if stream:
+        for piece in handle.stream(text, max_tokens=max_tokens, temperature=temperature):
+            click.echo(piece, nl=False)
+            sys.stdout.flush()
+        click.echo()
+        return
     answer = handle.invoke(text, max_tokens=max_tokens, temperature=temperature)
     if as_json:
         print_json(vars(answer))

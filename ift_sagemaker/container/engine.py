@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ift_sagemaker.container.generation import Answer, GenerationRequest
+from ift_sagemaker.container.listening import Listener
 from ift_sagemaker.errors import IFTError
 
 MAX_BATCH = 16
@@ -27,12 +28,15 @@ class EngineClosed(IFTError):  # noqa: N818 - likewise
 class Generator(Protocol):
     """What the engine needs of a model."""
 
-    def generate(self, requests: Sequence[GenerationRequest]) -> list[Answer]: ...
+    def generate(
+        self, requests: Sequence[GenerationRequest], listeners: Sequence[Listener | None] = ()
+    ) -> list[Answer]: ...
 
 
 @dataclass
 class _Waiting:
     request: GenerationRequest
+    listener: Listener | None = None
     future: Future[Answer] = field(default_factory=Future)
 
 
@@ -55,12 +59,15 @@ class BatchingEngine:
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, requests: Sequence[GenerationRequest]) -> list[Future[Answer]]:
-        """A future for each request.
+    def submit(
+        self, requests: Sequence[GenerationRequest], listeners: Sequence[Listener | None] = ()
+    ) -> list[Future[Answer]]:
+        """A future for each request; `listeners`, one a request or none at all, hear their answers grow.
 
         Raises QueueFull, and then takes none of them; EngineClosed after `close`.
         """
-        entries = [_Waiting(request) for request in requests]
+        hearing = listeners or [None] * len(requests)
+        entries = [_Waiting(request, listener) for request, listener in zip(requests, hearing, strict=True)]
         with self._changed:
             if self._closed:
                 raise EngineClosed("the server is stopping")
@@ -101,7 +108,9 @@ class BatchingEngine:
     @staticmethod
     def _answer(generator: Generator, batch: Sequence[_Waiting]) -> None:
         try:
-            answers = generator.generate([entry.request for entry in batch])
+            answers = generator.generate(
+                [entry.request for entry in batch], [entry.listener for entry in batch]
+            )
         except Exception as error:  # noqa: BLE001 - each caller gets it
             for entry in batch:
                 entry.future.set_exception(error)

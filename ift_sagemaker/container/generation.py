@@ -9,8 +9,12 @@ from typing import Any
 
 import torch
 
+from ift_sagemaker.container.listening import Listener
+
 FINISH_STOP = "stop"
 FINISH_LENGTH = "length"
+FINISH_LEFT = "left"
+"""Nobody listened any more."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class _Row:
     index: int
     request: GenerationRequest
     generator: torch.Generator | None
+    listener: Listener | None
     tokens: list[int] = field(default_factory=list)
 
 
@@ -63,11 +68,17 @@ class BatchGenerator:
         return None if limit is None else int(limit)
 
     @torch.inference_mode()
-    def generate(self, requests: Sequence[GenerationRequest]) -> list[Answer]:
-        """One answer a request, in order. In float32 a greedy answer does not depend on its neighbours."""
+    def generate(
+        self, requests: Sequence[GenerationRequest], listeners: Sequence[Listener | None] = ()
+    ) -> list[Answer]:
+        """One answer a request, in order. In float32 a greedy answer does not depend on its neighbours.
+
+        `listeners`, one a request or none at all, hear their answers grow; one that is gone ends its answer.
+        """
+        hearing = listeners or [None] * len(requests)
         rows = [
-            _Row(index, request, _generator(request, self._model.device))
-            for index, request in enumerate(requests)
+            _Row(index, request, _generator(request, self._model.device), listener)
+            for index, (request, listener) in enumerate(zip(requests, hearing, strict=True))
         ]
         answers: dict[int, Answer] = {}
         input_ids, mask = self._padded(requests)
@@ -117,17 +128,33 @@ class BatchGenerator:
         if row.tokens[-1] in self._stop_ids:
             text = self._text(row.tokens[:-1])
             return Answer(text, count, FINISH_STOP, ended=True)
-        if row.request.stop:
-            cut = _before_stop(self._text(row.tokens), row.request.stop)
-            if cut is not None:
-                return Answer(cut, count, FINISH_STOP, ended=False)
-        if count >= row.request.max_new_tokens:
-            return Answer(self._text(row.tokens), count, FINISH_LENGTH, ended=False)
-        return None
+        is_last = count >= row.request.max_new_tokens
+        if not (row.request.stop or row.listener or is_last):
+            return None
+        text = self._text(row.tokens)
+        cut = _before_stop(text, row.request.stop)
+        if cut is not None:
+            return Answer(cut, count, FINISH_STOP, ended=False)
+        if is_last:
+            return Answer(text, count, FINISH_LENGTH, ended=False)
+        return _told(row, text)
 
     def _text(self, tokens: Sequence[int]) -> str:
-        text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
+        # without the clean-up of spaces, which would change what has been told already
+        text: str = self._tokenizer.decode(
+            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
         return text
+
+
+def _told(row: _Row, text: str) -> Answer | None:
+    """An answer cut short where nobody listens any more."""
+    if row.listener is None:
+        return None
+    if row.listener.gone:
+        return Answer(text, len(row.tokens), FINISH_LEFT, ended=False)
+    row.listener.hear(text, row.tokens[-1])
+    return None
 
 
 def _before_stop(text: str, stops: Sequence[str]) -> str | None:

@@ -22,7 +22,6 @@ DEFAULT_MAX_TOKENS = {"chat": 512, "completion": 16, "text": 20}
 MAX_STOPS = 16
 MAX_PROMPTS = 16
 _INERT: Mapping[str, tuple[Any, ...]] = {
-    "stream": (False, None),
     "n": (1, None),
     "best_of": (1, None),
     "frequency_penalty": (0, None),
@@ -37,14 +36,15 @@ _INERT: Mapping[str, tuple[Any, ...]] = {
     "logit_bias": (None, {}),
     "response_format": (None, {"type": "text"}),
     "tool_choice": (None, "none", "auto"),
-    "stream_options": (None,),
     "truncate": (None,),
     "typical_p": (None, 1),
     "top_k": (None, -1, 0),
     "suffix": (None,),
 }
 """Known fields this server does not act on, with the values that ask for nothing."""
-_COMMON = frozenset({"model", "user", "max_tokens", "temperature", "top_p", "stop", "seed"})
+_COMMON = frozenset(
+    {"model", "user", "max_tokens", "temperature", "top_p", "stop", "seed", "stream", "stream_options"}
+)
 
 
 class Kind(StrEnum):
@@ -75,6 +75,9 @@ class Invocation:
     model: str
     heads: tuple[str, ...] = ()
     """Texts to put in front of the answers (`return_full_text`)."""
+    stream: bool = False
+    usage: bool = False
+    """Whether a stream ends with the counts of tokens."""
 
 
 def parse_invocation(body: Any, encoder: ConversationEncoder, context: int | None) -> Invocation:
@@ -95,18 +98,32 @@ def _chat(body: Mapping[str, Any], encoder: ConversationEncoder, context: int | 
     prompt = _encoded(encoder, _messages(body["messages"]), "messages")
     limit = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
     settings = _settings(body, limit)
-    return Invocation(Kind.CHAT, _requests([prompt], settings, Kind.CHAT, context), _model(body))
+    requests = _requests([prompt], settings, Kind.CHAT, context)
+    return Invocation(Kind.CHAT, requests, _model(body), (), *_streaming(body))
 
 
 def _completion(body: Mapping[str, Any], encoder: ConversationEncoder, context: int | None) -> Invocation:
     _refuse_others(body, _COMMON | {"prompt"})
     prompts = [encoder.text(text) for text in _texts(body["prompt"], "prompt")]
     settings = _settings(body, "max_tokens")
-    return Invocation(Kind.COMPLETION, _requests(prompts, settings, Kind.COMPLETION, context), _model(body))
+    requests = _requests(prompts, settings, Kind.COMPLETION, context)
+    return Invocation(Kind.COMPLETION, requests, _model(body), (), *_streaming(body))
+
+
+def _streaming(body: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether to stream, and whether with a last event that counts the tokens."""
+    stream = _boolean(body, "stream", "", default=False)
+    options = body.get("stream_options")
+    if options is None:
+        return stream, False
+    if not stream or not isinstance(options, dict):
+        raise BadRequest("stream_options is an object and goes with stream=true", field="stream_options")
+    _refuse_others(options, {"include_usage"}, "stream_options.")
+    return stream, _boolean(options, "include_usage", "stream_options.", default=False)
 
 
 def _text(body: Mapping[str, Any], encoder: ConversationEncoder, context: int | None) -> Invocation:
-    _refuse_others(body, {"inputs", "parameters", "model"})
+    _refuse_others(body, {"inputs", "parameters", "model", "stream"})
     given = body.get("parameters")
     parameters = {} if given is None else given
     if not isinstance(parameters, dict):
@@ -114,6 +131,9 @@ def _text(body: Mapping[str, Any], encoder: ConversationEncoder, context: int | 
     own = {"max_new_tokens", "temperature", "top_p", "do_sample", "stop", "seed", "return_full_text"}
     _refuse_others(parameters, own, "parameters.")
     inputs = _texts(body["inputs"], "inputs")
+    stream = _boolean(body, "stream", "", default=False)
+    if stream and len(inputs) > 1:
+        raise BadRequest(f"inputs holds {len(inputs)} texts; a stream answers one", field="inputs")
     prompts = [_encoded(encoder, [Message(role="user", content=text)], "inputs") for text in inputs]
     settings = _settings(parameters, "max_new_tokens", "parameters.")
     if not _boolean(parameters, "do_sample", "parameters.", default=settings["temperature"] > 0):
@@ -122,7 +142,7 @@ def _text(body: Mapping[str, Any], encoder: ConversationEncoder, context: int | 
         settings["temperature"] = 1.0
     full = _boolean(parameters, "return_full_text", "parameters.", default=False)
     requests = _requests(prompts, settings, Kind.TEXT, context)
-    return Invocation(Kind.TEXT, requests, _model(body), tuple(inputs) if full else ())
+    return Invocation(Kind.TEXT, requests, _model(body), tuple(inputs) if full else (), stream)
 
 
 def _refuse_others(body: Mapping[str, Any], known: frozenset[str] | set[str], prefix: str = "") -> None:
@@ -265,20 +285,25 @@ def reply(invocation: Invocation, answers: Sequence[Answer], identity: str, crea
             ]
 
 
-def _openai(invocation: Invocation, answers: Sequence[Answer], head: tuple[str, str, int]) -> dict[str, Any]:
+def usage(invocation: Invocation, answers: Sequence[Answer]) -> dict[str, int]:
+    """OpenAI's counts of tokens."""
     prompt_tokens = sum(len(request.prompt) for request in invocation.requests)
     completion_tokens = sum(answer.tokens for answer in answers)
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    }
+
+
+def _openai(invocation: Invocation, answers: Sequence[Answer], head: tuple[str, str, int]) -> dict[str, Any]:
     return {
         "id": head[1],
         "object": head[0],
         "created": head[2],
         "model": invocation.model,
         "choices": [_choice(invocation.kind, index, answer) for index, answer in enumerate(answers)],
-        "usage": {
-            "prompt_tokens": prompt_tokens,
-            "completion_tokens": completion_tokens,
-            "total_tokens": prompt_tokens + completion_tokens,
-        },
+        "usage": usage(invocation, answers),
     }
 
 

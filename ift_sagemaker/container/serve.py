@@ -17,7 +17,7 @@ from typing import Any
 import transformers
 import uvicorn
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from ift_sagemaker.container.encoding import ConversationEncoder, stop_token_ids
 from ift_sagemaker.container.engine import BatchingEngine, EngineClosed, Generator, QueueFull
@@ -25,6 +25,7 @@ from ift_sagemaker.container.generation import BatchGenerator, GenerationRequest
 from ift_sagemaker.container.invocations import BadRequest, Invocation, parse_invocation, reply
 from ift_sagemaker.container.lifecycle import failure_reason, say
 from ift_sagemaker.container.precision import choose_precision
+from ift_sagemaker.container.streams import AnswerStream
 from ift_sagemaker.container.weights import load_tuned
 from ift_sagemaker.wire.artifact import ModelCard
 from ift_sagemaker.wire.paths import ML_ROOT_VARIABLE, MLPaths
@@ -87,6 +88,8 @@ def create_app(engine: BatchingEngine, model: ServedModel) -> FastAPI:
             return _error(503, "the model is still loading", "not_ready")
         try:
             invocation = parse_invocation(await _body(request), model.encoder, model.context)
+            if invocation.stream:
+                return await _streamed(engine, invocation)
             return JSONResponse(await _generated(engine, invocation))
         except BadRequest as error:
             return _error(error.status, error.message, error.kind, error.field)
@@ -117,6 +120,27 @@ async def _generated(engine: BatchingEngine, invocation: Invocation) -> Any:
     futures = engine.submit(invocation.requests)
     answers = await asyncio.gather(*(asyncio.wrap_future(future) for future in futures))
     return reply(invocation, answers, uuid.uuid4().hex, int(time.time()))
+
+
+async def _streamed(engine: BatchingEngine, invocation: Invocation) -> Response:
+    stream = AnswerStream(engine, invocation)
+    await stream.begin()
+    headers = {"Cache-Control": "no-cache"}
+    return _Streaming(stream, headers)
+
+
+class _Streaming(StreamingResponse):
+    """Ends the generation with the answer, also where the client left before the first event."""
+
+    def __init__(self, stream: AnswerStream, headers: Mapping[str, str]) -> None:
+        super().__init__(stream.events(), media_type="text/event-stream", headers=headers)
+        self._stream = stream
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._stream.leave()
 
 
 def _error(

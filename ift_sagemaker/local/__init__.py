@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ift_sagemaker.local.door.server import Served
 
-__all__ = ["boto3_session", "interrupt", "local_root", "reset", "serve", "status", "supervisor_pid"]
+__all__ = [
+    "bearer_token",
+    "boto3_session",
+    "interrupt",
+    "local_root",
+    "reset",
+    "serve",
+    "status",
+    "supervisor_pid",
+]
 
 
 def boto3_session(root: Path | str | None = None, region: str | None = None) -> Any:
@@ -36,6 +45,20 @@ def serve(
     from ift_sagemaker.local.state.settings import LocalSettings
 
     return server.serve(LocalSettings.from_environment(root=root, region=region), port)
+
+
+def bearer_token(region: str | None = None, seconds: int = 12 * 3600) -> str:
+    """A bearer token for the OpenAI-compatible path of a local endpoint, for `api_key` of such a client.
+
+    It is made as the official SDK's `generate_token` makes one, from the local AWS's own credentials. Raises
+    ValueError where `seconds` is not from 1 to 12 hours.
+    """
+    import time
+
+    from ift_sagemaker.local.hosting.bearer import mint
+    from ift_sagemaker.local.state.settings import LocalSettings
+
+    return mint(LocalSettings.from_environment(region=region).region, time.time(), seconds)
 
 
 def local_root() -> Path:

@@ -73,6 +73,8 @@ def test_a_job_survives_its_shell_and_is_evaluated_deployed_and_asked_from_other
     assert (deployed.returncode, deployed.stdout) == (0, f"{job}\n"), deployed.stderr
     answer = _ift("invoke", job, "What is the capital of France?", "--max-tokens", "24", "--json")
     assert "Paris" in json.loads(answer.stdout)["text"], answer
+    streamed = _ift("invoke", job, "What is the capital of France?", "--max-tokens", "24", "--stream")
+    assert streamed.stdout == json.loads(answer.stdout)["text"] + "\n", streamed
     deleted = _ift("endpoints", "delete", job)
     assert deleted.returncode == 0
     assert deleted.stdout.splitlines() == [

@@ -49,6 +49,8 @@ def test_rows_become_answers_and_nothing_is_left(
         assert answer.completion_tokens is not None
         assert answer.completion_tokens <= 5
         assert answer.prompt_tokens is not None
+        pieces = list(endpoint.stream(test.prompt(test[0]), max_tokens=5))
+        assert "".join(pieces) == answer.text
         assert [found["EndpointName"] for found in session.endpoints()] == [endpoint.name]
         assert any("serv" in line.message.lower() for line in endpoint.logs())
     assert list(session.endpoints()) == []

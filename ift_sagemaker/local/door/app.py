@@ -40,17 +40,19 @@ WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 Answer = Callable[[Context, Request], HTTPAnswer]
 Print = Callable[[ServiceError, Request], HTTPAnswer]
 
-RUNTIME_MODULE = "ift_sagemaker.local.hosting.runtime"
 _LOG = logging.getLogger(__name__)
 _WITHOUT_BODY = (204, 304)
 _FORM = "application/x-www-form-urlencoded"
 _REST_XML_SERVICES = ("cloudfront", "route53", "s3-outposts", "s3express")
 _INVOCATION = re.compile(r"/endpoints/(?P<endpoint>[^/]+)/(?P<action>[a-z-]+)")
-_OTHER_INVOCATIONS = {
-    "invocations-response-stream": "InvokeEndpointWithResponseStream",
-    "invocations-bidirectional-stream": "InvokeEndpointWithBidirectionalStream",
-    "async-invocations": "InvokeEndpointAsync",
+_HOSTING = "ift_sagemaker.local.hosting"
+_INVOCATIONS = {
+    "invocations": (f"{_HOSTING}.runtime", "invoke_endpoint"),
+    "invocations-response-stream": (f"{_HOSTING}.streaming", "invoke_with_response_stream"),
+    "async-invocations": (f"{_HOSTING}.asynchronous", "invoke_endpoint_async"),
 }
+_OPENAI = re.compile(r"/endpoints/[^/]+/(inference-components/[^/]+/)?openai/.*")
+_OTHER_INVOCATIONS = {"invocations-bidirectional-stream": "InvokeEndpointWithBidirectionalStream"}
 
 
 @dataclass(frozen=True)
@@ -124,12 +126,18 @@ def service_of(request: Request) -> _Service:
     if scope in moto_fall_through.SERVICES:
         is_json = "x-amz-target" in request.headers
         return _Service(moto_fall_through.answer, _print_json if is_json else _print_query)
+    if not scope and _OPENAI.fullmatch(request.path):  # a bearer token has no scope
+        return _Service(_openai, _print_openai)
     if "x-amz-target" in request.headers:
         return _Service(json_services.answer, _print_json)
     if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
         return _Service(_refuse_path, _print_cbor)
     if scope == "s3" or (not scope and s3.is_host(request.host)):
         return _Service(_s3, _print_s3)
+    return _other_service(request, scope)
+
+
+def _other_service(request: Request, scope: str) -> _Service:
     for identity in (STS, IAM):
         if _is_of(request, scope, identity.name):
             return _Service(identity.answer, identity.print_error)
@@ -158,11 +166,22 @@ def _runtime(context: Context, request: Request) -> HTTPAnswer:
     asked = _INVOCATION.fullmatch(request.path)
     if request.method != "POST" or asked is None:
         raise not_offered(f"{request.method} {request.path}")
-    if asked["action"] != "invocations":
+    if asked["action"] not in _INVOCATIONS:
         raise not_offered(_OTHER_INVOCATIONS.get(asked["action"], request.path))
     body = request.document()
-    invoke: Callable[..., HTTPAnswer] = import_module(RUNTIME_MODULE).invoke_endpoint
+    module, function = _INVOCATIONS[asked["action"]]
+    invoke: Callable[..., HTTPAnswer] = getattr(import_module(module), function)
     return invoke(context, asked["endpoint"], request.headers, body)
+
+
+def _openai(context: Context, request: Request) -> HTTPAnswer:
+    answer: HTTPAnswer = import_module(f"{_HOSTING}.openai").answer(context, request)
+    return answer
+
+
+def _print_openai(error: ServiceError, request: Request) -> HTTPAnswer:
+    answer: HTTPAnswer = import_module(f"{_HOSTING}.openai").refusal(error, request)
+    return answer
 
 
 def _refuse_form(_: Context, request: Request) -> HTTPAnswer:

@@ -19,10 +19,9 @@ from ift_sagemaker.local.context import create_context
 from ift_sagemaker.local.door.app import WSGIApplication, create_app
 from ift_sagemaker.local.door.connection import Connection, Limits
 from ift_sagemaker.local.door.register import registered
-from ift_sagemaker.local.door.transport import ACCESS_KEY, SECRET_KEY
 from ift_sagemaker.local.door.visitors import only_programs
 from ift_sagemaker.local.protocol.errors import ServiceError
-from ift_sagemaker.local.state.settings import LocalSettings
+from ift_sagemaker.local.state.settings import ACCESS_KEY, SECRET_KEY, LocalSettings
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4620

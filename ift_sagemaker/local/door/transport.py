@@ -25,10 +25,7 @@ from ift_sagemaker.errors import UnsupportedError
 from ift_sagemaker.local.context import create_context
 from ift_sagemaker.local.door.app import WSGIApplication, create_app
 from ift_sagemaker.local.s3.files import CHUNK
-from ift_sagemaker.local.state.settings import LocalSettings
-
-ACCESS_KEY = "LOCALAWSACCESSKEY"
-SECRET_KEY = "of-no-value-outside-the-local-aws"  # noqa: S105 - signs requests that never leave this process
+from ift_sagemaker.local.state.settings import ACCESS_KEY, SECRET_KEY, LocalSettings
 
 
 def boto3_session(root: Path | str | None = None, region: str | None = None) -> boto3.Session:

@@ -14,7 +14,11 @@ def _is_supervised(endpoint: Document) -> bool:
 
 
 def _lost(endpoint: Document, reason: str, now: float) -> Document | None:
-    return None if endpoint["EndpointStatus"] == "Deleting" else document.failed(endpoint, reason, now)
+    if endpoint["EndpointStatus"] == "Deleting":
+        return None
+    if document.is_to_be_revived(endpoint):
+        return document.interrupted(endpoint, reason, now)
+    return document.failed(endpoint, reason, now)
 
 
 def _run(context: Context, endpoint: Document, runner: Runner) -> None:

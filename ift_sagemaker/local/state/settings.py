@@ -16,13 +16,19 @@ if TYPE_CHECKING:
 
 ACCOUNT = "123456789012"
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/ift-local"
+ACCESS_KEY = "LOCALAWSACCESSKEY"
+SECRET_KEY = "of-no-value-outside-the-local-aws"  # noqa: S105 - signs requests that never leave this machine
 RUNNERS = ("auto", "process", "bwrap")
 REQUIREMENTS = ("", "bwrap")
 
 
 @dataclass(frozen=True)
 class LocalSettings:
-    """One local AWS. `root` holds all of its state; two processes with one root see one AWS."""
+    """One local AWS. `root` holds all of its state; two processes with one root see one AWS.
+
+    `payload_bytes` bounds body and answer of an invocation, `async_bytes` those of an asynchronous one;
+    `invocation_in_seconds` is what a container has for an answer, `stream_in_seconds` for a whole stream.
+    """
 
     root: Path
     region: str = "us-east-1"
@@ -34,6 +40,10 @@ class LocalSettings:
     stop_grace_in_seconds: float = 120.0
     role_arn: str = ROLE_ARN
     moto: bool = False
+    payload_bytes: int = 6 << 20
+    invocation_in_seconds: float = 60.0
+    stream_in_seconds: float = 480.0
+    async_bytes: int = 1 << 30
 
     def __post_init__(self) -> None:
         # one name for one root: supervisors are found by the root in their command
@@ -62,6 +72,10 @@ class LocalSettings:
             endpoint_slots=_count(found, "IFT_LOCAL_ENDPOINT_SLOTS", 4),
             stop_grace_in_seconds=_seconds(found, "IFT_LOCAL_STOP_GRACE", 120.0),
             moto=_choice(found, "IFT_LOCAL_MOTO", ("0", "1"), "0") == "1",
+            payload_bytes=_count(found, "IFT_LOCAL_PAYLOAD_BYTES", 6 << 20),
+            invocation_in_seconds=_seconds(found, "IFT_LOCAL_INVOCATION_SECONDS", 60.0),
+            stream_in_seconds=_seconds(found, "IFT_LOCAL_STREAM_SECONDS", 480.0),
+            async_bytes=_count(found, "IFT_LOCAL_ASYNC_BYTES", 1 << 30),
         )
 
     def recorded(self) -> dict[str, Any]:

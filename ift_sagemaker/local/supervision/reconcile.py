@@ -38,7 +38,7 @@ def listed_current(
     kind: str,
     params: Mapping[str, Any],
     listing: Listing,
-    shown: Callable[[Document], Document] = lambda document: document,
+    shown: Callable[[Document], Document | None] = lambda document: document,
 ) -> Document:
     """The answer of a List operation with every document as it truly is, and as `shown` tells it.
 

@@ -125,7 +125,7 @@ class Outputs:
 
     def drain(self, patience: float) -> None:
         for output in self._outputs:
-            output.drain(patience)
+            output.drain(patience / len(self._outputs))
 
 
 class Watch:

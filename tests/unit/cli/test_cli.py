@@ -139,6 +139,12 @@ def test_an_interrupt_exits_130_and_says_what_goes_on() -> None:
     assert "goes on" in result.stderr
 
 
+def test_an_answer_is_streamed_or_printed_as_json_not_both(bare: dict[str, str]) -> None:
+    result = _run(bare, "invoke", "e", "hi", "--stream", "--json")
+    assert result.exit_code == 2
+    assert "--stream and --json" in result.stderr
+
+
 def test_settings_are_name_value_pairs() -> None:
     assert parse_settings(("a=1", "b=x=y")) == {"a": "1", "b": "x=y"}
     for wrong in (("a",), ("=1",), ("a=1", "a=2")):

@@ -7,6 +7,7 @@ import pytest
 
 from ift_sagemaker.container.engine import MAX_BATCH, MAX_WAITING, BatchingEngine, EngineClosed, QueueFull
 from ift_sagemaker.container.generation import Answer, GenerationRequest
+from ift_sagemaker.container.listening import Listener
 
 REQUEST = GenerationRequest([1], 1)
 SECONDS = 30
@@ -21,7 +22,9 @@ class GatedGenerator:
         self.entered = threading.Semaphore(0)
         self.gate = threading.Semaphore(0)
 
-    def generate(self, requests: Sequence[GenerationRequest]) -> list[Answer]:
+    def generate(
+        self, requests: Sequence[GenerationRequest], listeners: Sequence[Listener | None] = ()
+    ) -> list[Answer]:
         self.batches.append(len(requests))
         self.threads.add(threading.get_ident())
         self.entered.release()

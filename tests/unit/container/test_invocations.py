@@ -115,6 +115,9 @@ def test_do_sample_decides_whether_the_temperature_counts(
         ({"prompt": [1]}, "prompt"),
         ({"prompt": ["a"] * 17}, "prompt"),
         ({"inputs": 3}, "inputs"),
+        ({"inputs": ["a", "b"], "stream": True}, "inputs"),
+        (CHAT | {"stream": "yes"}, "stream"),
+        (CHAT | {"stream_options": {"include_usage": True}}, "stream_options"),
         ({"inputs": "a", "parameters": []}, "parameters"),
         ({"inputs": "a", "parameters": {"max_new_tokens": "9"}}, "parameters.max_new_tokens"),
         ({"inputs": "a", "parameters": {"do_sample": "yes"}}, "parameters.do_sample"),
@@ -128,7 +131,10 @@ def test_a_wrong_field_is_named(body: Any, field: str) -> None:
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        (CHAT | {"stream": True}, "stream"),
+        (
+            CHAT | {"stream": True, "stream_options": {"include_obfuscation": True}},
+            "stream_options.include_obfuscation",
+        ),
         (CHAT | {"n": 2}, "n"),
         (CHAT | {"tools": [{"type": "function"}]}, "tools"),
         (CHAT | {"logprobs": True}, "logprobs"),
@@ -136,7 +142,6 @@ def test_a_wrong_field_is_named(body: Any, field: str) -> None:
         (CHAT | {"guided_choice": ["a"]}, "guided_choice"),
         ({"inputs": "a", "parameters": {"repetition_penalty": 1.2}}, "parameters.repetition_penalty"),
         ({"inputs": "a", "parameters": {"details": True}}, "parameters.details"),
-        ({"inputs": "a", "stream": True}, "stream"),
     ],
 )
 def test_a_field_that_would_change_the_answer_is_not_passed_over(body: Any, field: str) -> None:

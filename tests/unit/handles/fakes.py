@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,7 @@ class FakeAWS:
         self.refuse: dict[str, Exception] = {}
         self.bodies: list[dict[str, Any]] = []
         self.reply = b""
+        self.parts: list[bytes] = []
         self.new_status = "InService"
         self.refuse_describe_config: Exception | None = None
         self.on_describe: Callable[[dict[str, Any]], None] = lambda _: None
@@ -218,3 +219,14 @@ class FakeAWS:
         self._find("endpoint", name)
         self.bodies.append(json.loads(body))
         return Reply(self.reply, "application/json")
+
+    def invoke_endpoint_stream(self, name: str, body: bytes) -> Generator[bytes, None, None]:
+        self._find("endpoint", name)
+        self.bodies.append(json.loads(body))
+        return self._parts()
+
+    def _parts(self) -> Generator[bytes, None, None]:
+        try:
+            yield from self.parts
+        finally:
+            self.calls.append("hung up")

@@ -20,6 +20,7 @@ from ift_sagemaker.errors import (
 )
 from ift_sagemaker.plan.deployments.vllm import Deployable, plan_deployment
 from ift_sagemaker.plan.plans import DeploymentPlan, Place
+from ift_sagemaker.wire.events import done, event
 from tests.unit.handles.fakes import Clock, FakeAWS
 
 JOB = "ift-m-0123456789ab"
@@ -263,6 +264,41 @@ def test_chat_messages_travel_as_they_are() -> None:
     assert aws.bodies[0]["messages"] == messages
     with pytest.raises(ConfigError):
         _deploy(aws).invoke([])
+
+
+def _chunks(*pieces: str) -> bytes:
+    """A stream of our own server, whole."""
+    told: list[dict[str, Any]] = [{"delta": {"content": piece}, "finish_reason": None} for piece in pieces]
+    told.append({"delta": {}, "finish_reason": "stop"})
+    return b"".join(event({"choices": [choice]}) for choice in told) + done()
+
+
+def test_a_streamed_answer_comes_in_pieces_however_the_parts_are_cut() -> None:
+    aws = FakeAWS()
+    whole = _chunks("Grün", "", " ist 🌱")
+    aws.parts = [whole[start : start + 7] for start in range(0, len(whole), 7)]
+    endpoint = _deploy(aws)
+    assert list(endpoint.stream("2+2?", max_tokens=5, seed=1)) == ["Grün", " ist 🌱"]
+    assert aws.bodies[0] == {
+        "messages": [{"role": "user", "content": "2+2?"}],
+        "max_tokens": 5,
+        "temperature": 0.0,
+        "top_p": 1.0,
+        "seed": 1,
+        "stream": True,
+    }
+    with pytest.raises(ConfigError):
+        endpoint.stream("")
+
+
+def test_whoever_leaves_a_stream_hangs_up() -> None:
+    aws = FakeAWS()
+    aws.parts = [_chunks("a"), _chunks("b")]
+    stream = _deploy(aws).stream("hi")
+    assert next(stream) == "a"
+    assert "hung up" not in aws.calls
+    stream.close()
+    assert aws.calls[-1] == "hung up"
 
 
 def test_a_missing_endpoint_is_not_found() -> None:

@@ -64,11 +64,31 @@ class Handler(http.server.BaseHTTPRequestHandler):
             os._exit(3)
         if what.startswith("sleep "):
             time.sleep(float(what.split()[1]))
+        if what.startswith("drip "):
+            return self.drip(*what.split()[1:])
         seen = {name.lower(): value for name, value in self.headers.items()}
         document = {"path": self.path, "body": what, "headers": seen, "environment": dict(os.environ)}
         attributes = self.headers.get("X-Amzn-SageMaker-Custom-Attributes", "none")
         self.answer(200, json.dumps(document).encode(), Content_Type="application/json",
                     X_Amzn_SageMaker_Custom_Attributes=attributes)
+
+    def drip(self, count, seconds, end="whole"):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for number in range(int(count)):
+            piece = f"piece {number};".encode()
+            try:
+                self.wfile.write(b"%x\\r\\n%s\\r\\n" % (len(piece), piece))
+            except OSError:
+                print(f"the client left before piece {number}", flush=True)
+                return
+            time.sleep(float(seconds))
+        if end == "whole":
+            self.wfile.write(b"0\\r\\n\\r\\n")
+        else:
+            self.close_connection = True
 
 print("serving", flush=True)
 port = int(os.environ["SAGEMAKER_BIND_TO_PORT"])
@@ -185,9 +205,9 @@ class LocalAWS:
         """Creates model, configuration and endpoint of one name around `script`."""
         self.put(f"models/{name}/model.tar.gz", archive({"server.py": script.encode()}))
         self.register_server()
-        variant = changes.pop("variant", {})
+        variant, asynchronous = changes.pop("variant", {}), changes.pop("asynchronous", None)
         self.create_model(name, **changes)
-        self.create_config(name, **variant)
+        self.create_config(name, asynchronous, **variant)
         self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
 
     def register_server(self) -> None:
@@ -199,7 +219,12 @@ class LocalAWS:
         primary = {key: value for key, value in {**source, **container}.items() if value is not None}
         self.sagemaker.create_model(ModelName=name, PrimaryContainer=primary, ExecutionRoleArn=ROLE_ARN)
 
-    def create_config(self, name: str, **variant: Any) -> None:
+    def add_model(self, name: str, script: str = SERVER, **container: Any) -> None:
+        """A model of another name, for an update or a second variant."""
+        self.put(f"models/{name}/model.tar.gz", archive({"server.py": script.encode()}))
+        self.create_model(name, **container)
+
+    def create_config(self, name: str, asynchronous: Any = None, /, **variant: Any) -> None:
         whole = {
             "VariantName": "AllTraffic",
             "ModelName": name,
@@ -207,7 +232,8 @@ class LocalAWS:
             "InstanceType": "ml.m5.xlarge",
             **variant,
         }
-        self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[whole])
+        more = {"AsyncInferenceConfig": asynchronous} if asynchronous else {}
+        self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[whole], **more)
 
     def endpoint(self, name: str = "end") -> dict[str, Any]:
         found: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=name)
@@ -215,7 +241,7 @@ class LocalAWS:
 
     def settled(self, name: str = "end") -> dict[str, Any]:
         """The endpoint once it is no longer in the making."""
-        Settle().until(lambda: self.endpoint(name)["EndpointStatus"] != "Creating")
+        Settle().until(lambda: self.endpoint(name)["EndpointStatus"] not in ("Creating", "Updating"))
         return self.endpoint(name)
 
     def endpoint_log(self, name: str = "end") -> list[str]:

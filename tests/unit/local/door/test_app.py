@@ -210,12 +210,24 @@ def test_smithys_cbor_clients_get_a_refusal_they_can_read(wire: Wire) -> None:
     assert body.startswith(b"\xa2\x79\x00\x06__type\x79\x00\x14UnsupportedOperation")
 
 
-def test_streamed_and_asynchronous_invocations_are_refused_by_name(tmp_path: Path) -> None:
+def test_every_kind_of_invocation_finds_its_way_and_an_unknown_one_is_refused_by_name(
+    tmp_path: Path, wire: Wire
+) -> None:
     runtime = boto3_session(tmp_path).client("sagemaker-runtime")
-    with pytest.raises(ClientError, match="InvokeEndpointWithResponseStream is not offered"):
-        runtime.invoke_endpoint_with_response_stream(EndpointName="e", Body=b"{}")
-    with pytest.raises(ClientError, match="InvokeEndpointAsync is not offered"):
-        runtime.invoke_endpoint_async(EndpointName="e", InputLocation="s3://b/k")
+    for call, params in (
+        (runtime.invoke_endpoint, {"Body": b"{}"}),
+        (runtime.invoke_endpoint_with_response_stream, {"Body": b"{}"}),
+        (runtime.invoke_endpoint_async, {"InputLocation": "s3://b/k"}),
+    ):
+        with pytest.raises(ClientError, match="Endpoint e of account 123456789012 not found"):
+            call(EndpointName="e", **params)
+    status, _, body = wire.send(
+        "POST",
+        "/endpoints/e/invocations-bidirectional-stream",
+        HTTP_AUTHORIZATION="AWS4-HMAC-SHA256 Credential=a/20261123/us-east-1/sagemaker/aws4_request",
+    )
+    assert status == 400
+    assert b"InvokeEndpointWithBidirectionalStream is not offered" in body
 
 
 # the wire of S3

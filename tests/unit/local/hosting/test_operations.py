@@ -100,7 +100,7 @@ def test_a_server_that_dies_is_restarted_once_and_then_given_up(aws: LocalAWS) -
 
 def restarted(aws: LocalAWS, before: int) -> bool:
     found = aws.store.get("endpoint", "end")
-    return bool(found and found.get("_port") and found["_programs"][0]["pid"] != before)
+    return bool(found and found["_fleet"]["variants"][0]["port"] and found["_programs"][0]["pid"] != before)
 
 
 def test_an_endpoint_whose_supervisor_is_killed_is_failed_and_can_be_deleted(either_aws: LocalAWS) -> None:
@@ -282,6 +282,7 @@ def test_models_that_cannot_be_hosted_are_refused_by_name(
     ("change", "words"),
     [
         ({"InitialInstanceCount": 2}, "on 2 instances"),
+        ({"CoreDumpConfig": {"DestinationS3Uri": "s3://bucket/dump"}}, "CoreDumpConfig"),
         (
             {
                 "InitialInstanceCount": None,

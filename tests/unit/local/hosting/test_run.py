@@ -7,7 +7,8 @@ import threading
 from typing import Any
 
 from ift_sagemaker.local.hosting import document as endpoint_document
-from ift_sagemaker.local.hosting.run import EndpointRun, free_port
+from ift_sagemaker.local.hosting.run import EndpointRun
+from ift_sagemaker.local.hosting.server import free_port
 from ift_sagemaker.local.running.images import LocalContainer
 from ift_sagemaker.local.running.runner import Launch, ProcessRunner, Program
 from ift_sagemaker.local.state.resources import ENDPOINT
@@ -23,14 +24,19 @@ def an_endpoint(aws: LocalAWS, script: str = SERVER, **changes: Any) -> dict[str
     aws.put("plain/server.py", script)
     source = {"S3Uri": f"s3://{BUCKET}/plain/", "S3DataType": "S3Prefix", "CompressionType": "None"}
     container = {"Image": "mine:1", "ModelDataSource": {"S3DataSource": source}}
+    variant = {"VariantName": "AllTraffic", "InitialVariantWeight": 1.0}
+    timeout = changes.pop("timeout", None)
+    served = endpoint_document.Served(
+        {**variant, **({"ContainerStartupHealthCheckTimeoutInSeconds": timeout} if timeout else {})},
+        {"PrimaryContainer": {**container, **changes.pop("container", {})}},
+        LocalContainer("mine", ("python3", "/opt/ml/model/server.py")),
+    )
     endpoint = endpoint_document.new_endpoint(
         {"EndpointName": "end", "EndpointConfigName": "end"},
         aws.settings.arn("sagemaker", "endpoint/end"),
         900.0,
-        settings=aws.settings,
-        variant={"VariantName": "AllTraffic", "InitialVariantWeight": 1.0},
-        model={"PrimaryContainer": {**container, **changes.pop("container", {})}},
-        container=LocalContainer("mine", ("python3", "/opt/ml/model/server.py")),
+        aws.settings,
+        endpoint_document.new_fleet(1, {"EndpointConfigName": "end"}, [served], 900.0),
     )
     endpoint |= {"_runner": "process", **changes}
     aws.store.insert(ENDPOINT, "end", endpoint)
@@ -39,7 +45,7 @@ def an_endpoint(aws: LocalAWS, script: str = SERVER, **changes: Any) -> dict[str
 
 
 def test_a_server_that_never_gets_healthy_is_given_up_and_ended(aws: LocalAWS) -> None:
-    endpoint = an_endpoint(aws, container={"Environment": {"PING": "503"}}, _startup_timeout=0.6)
+    endpoint = an_endpoint(aws, container={"Environment": {"PING": "503"}}, timeout=0.6)
     EndpointRun(aws.context, endpoint, ProcessRunner()).run()
     found = aws.store.get(ENDPOINT, "end")
     assert found is not None
@@ -61,7 +67,7 @@ def test_a_port_that_another_took_in_between_is_tried_again_with_a_new_one(aws: 
         assert Settle().until(lambda: aws.endpoint()["EndpointStatus"] == "InService"), aws.endpoint_log()
         found = aws.store.get(ENDPOINT, "end")
         assert found is not None
-        assert found["_port"] == good
+        assert found["_fleet"]["variants"][0]["port"] == good
         aws.sagemaker.delete_endpoint(EndpointName="end")
         serving.join(10)
         other.close()

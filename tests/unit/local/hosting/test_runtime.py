@@ -7,14 +7,19 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from ift_sagemaker.local.hosting.run import free_port
-from ift_sagemaker.local.hosting.runtime import InvocationLimits, invoke_endpoint
+from ift_sagemaker.local.hosting import traffic
+from ift_sagemaker.local.hosting.runtime import invoke_endpoint
+from ift_sagemaker.local.hosting.server import free_port
 from ift_sagemaker.local.protocol.errors import ServiceError
+from ift_sagemaker.local.state.settings import Context, LocalSettings
+from ift_sagemaker.local.supervision.folders import Workplace
 from ift_sagemaker.local.supervision.leases import acquire, lease_path
 from tests.unit.local.machine import LocalAWS
 
@@ -30,18 +35,25 @@ def by_hand(aws: LocalAWS) -> Iterator[Callable[[int | None], None]]:
         lease = acquire(lease_path(aws.root, "endpoint", "hand"))
         assert lease is not None
         leases.append(lease)
+        variant = {"name": "AllTraffic", "weight": 1.0, "port": port, "log_stream": "AllTraffic/i-local1"}
         document = {
             "EndpointName": "hand",
             "EndpointStatus": "InService",
-            "_port": port,
-            "_variant": "AllTraffic",
-            "_log_stream": "AllTraffic/i-local1",
+            "_fleet": {"number": 1, "async": None, "variants": [variant]},
         }
+        place = Workplace.of(aws.root, "endpoint", "hand")
+        place.make()
+        traffic.open_gate(traffic.gate(place.home, 1))
         aws.store.insert("endpoint", "hand", document)
 
     yield serve
     for lease in leases:
         lease.release()
+
+
+def limited(aws: LocalAWS, **limits: Any) -> Context:
+    """The local AWS with other limits."""
+    return replace(aws.context, settings=replace(aws.settings, **limits))
 
 
 @contextmanager
@@ -57,7 +69,7 @@ def test_a_request_reaches_the_container_with_its_headers_and_the_answer_comes_b
     either_aws: LocalAWS,
 ) -> None:
     either_aws.host(Environment={"MINE": "1"})
-    assert either_aws.settled()["EndpointStatus"] == "InService"
+    assert either_aws.settled()["EndpointStatus"] == "InService", either_aws.endpoint_log()
     answer = either_aws.runtime.invoke_endpoint(
         EndpointName="end",
         Body=b"hello",
@@ -107,23 +119,34 @@ def test_an_answer_that_takes_too_long_is_a_model_error(aws: LocalAWS) -> None:
     aws.host()
     aws.settled()
     with pytest.raises(ServiceError, match="timed out") as caught:
-        invoke_endpoint(aws.context, "end", {}, b"sleep 5", InvocationLimits(seconds=0.3))
+        invoke_endpoint(limited(aws, invocation_in_seconds=0.3), "end", {}, b"sleep 5")
     assert (caught.value.code, caught.value.status) == ("ModelError", 424)
 
 
 def test_requests_and_answers_beyond_the_limit_are_refused(aws: LocalAWS) -> None:
     aws.host()
     aws.settled()
-    limits = InvocationLimits(body=100)
+    context = limited(aws, payload_bytes=100)
     with pytest.raises(ServiceError, match="101 bytes, allowed are at most 100") as caught:
-        invoke_endpoint(aws.context, "end", {}, b"x" * 101, limits)
+        invoke_endpoint(context, "end", {}, b"x" * 101)
     assert caught.value.code == "ValidationError"
     with pytest.raises(ServiceError, match="larger than 100 bytes"):
-        invoke_endpoint(aws.context, "end", {}, b"x", limits)
+        invoke_endpoint(context, "end", {}, b"x")
 
 
-def test_a_body_may_have_six_mebibytes() -> None:
-    assert InvocationLimits().body == 6_291_456
+def test_the_limits_are_those_of_aws_unless_the_environment_says_otherwise(tmp_path: Path) -> None:
+    plain = LocalSettings.from_environment({}, root=tmp_path)
+    assert (plain.payload_bytes, plain.async_bytes) == (6_291_456, 1 << 30)
+    assert (plain.invocation_in_seconds, plain.stream_in_seconds) == (60.0, 480.0)
+    told = {
+        "IFT_LOCAL_PAYLOAD_BYTES": "7",
+        "IFT_LOCAL_INVOCATION_SECONDS": "1.5",
+        "IFT_LOCAL_STREAM_SECONDS": "2.5",
+        "IFT_LOCAL_ASYNC_BYTES": "8",
+    }
+    other = LocalSettings.from_environment(told, root=tmp_path)
+    assert (other.payload_bytes, other.async_bytes) == (7, 8)
+    assert (other.invocation_in_seconds, other.stream_in_seconds) == (1.5, 2.5)
 
 
 def test_an_endpoint_that_is_not_there_or_not_in_service_is_a_validation_error(aws: LocalAWS) -> None:
@@ -181,7 +204,7 @@ def test_a_container_that_drips_is_cut_off_at_the_time_limit(aws: LocalAWS, by_h
         thread.start()
         by_hand(listener.getsockname()[1])
         with pytest.raises(ServiceError, match="timed out"):
-            invoke_endpoint(aws.context, "hand", {}, b"", InvocationLimits(seconds=0.4))
+            invoke_endpoint(limited(aws, invocation_in_seconds=0.4), "hand", {}, b"")
         done.set()
         thread.join(5)
 

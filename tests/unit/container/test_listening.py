@@ -1,0 +1,110 @@
+"""What of a growing text is told: no half character, no half stop text, and in the end all of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ift_sagemaker.container.generation import FINISH_LEFT, BatchGenerator, GenerationRequest
+from ift_sagemaker.container.listening import Telling, held_back
+from tests.unit.container.tiny import make_model, make_tokenizer
+
+TOKENIZER = make_tokenizer()
+GENERATOR = BatchGenerator(make_model(), TOKENIZER, {2})
+
+
+class Heard:
+    """A listener that keeps what may be told, and leaves after `patience` tokens."""
+
+    def __init__(self, stops: tuple[str, ...] = (), patience: int = 1000) -> None:
+        self.telling = Telling(stops)
+        self.pieces: list[str] = []
+        self.tokens: list[int] = []
+        self._patience = patience
+
+    @property
+    def gone(self) -> bool:
+        return len(self.tokens) >= self._patience
+
+    def hear(self, text: str, token: int) -> None:
+        self.tokens.append(token)
+        if more := self.telling.more(text):
+            self.pieces.append(more)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    prompts=st.lists(st.lists(st.integers(3, 299), min_size=1, max_size=5), min_size=1, max_size=4),
+    count=st.integers(1, 24),
+    temperature=st.sampled_from([0.0, 2.0]),
+    seed=st.integers(0, 50),
+    data=st.data(),
+)
+def test_the_pieces_joined_are_the_answer_that_is_given_without_a_stream(
+    prompts: list[list[int]], count: int, temperature: float, seed: int, data: Any
+) -> None:
+    free = [GenerationRequest(prompt, count, temperature, seed=seed) for prompt in prompts]
+    texts = [answer.text for answer in GENERATOR.generate(free)]
+    requests = [_with_stop(request, text, data) for request, text in zip(free, texts, strict=True)]
+    plain = GENERATOR.generate(requests)
+    heard = [Heard(request.stop) for request in requests]
+    streamed = GENERATOR.generate(requests, heard)
+    assert streamed == plain
+    for listener, answer, request in zip(heard, streamed, requests, strict=True):
+        before = "".join(listener.pieces)
+        rest = listener.telling.rest(answer.text)
+        assert rest is not None
+        assert before + rest == answer.text
+        assert not any(stop in before for stop in request.stop)
+
+
+def _with_stop(request: GenerationRequest, text: str, data: Any) -> GenerationRequest:
+    """The request with a stop text that its free answer may hold."""
+    start = data.draw(st.integers(0, len(text)))
+    stop = text[start : start + data.draw(st.integers(0, 4))]
+    stops = (stop,) if stop else ()
+    return GenerationRequest(
+        request.prompt, request.max_new_tokens, request.temperature, stop=stops, seed=request.seed
+    )
+
+
+@settings(deadline=None)
+@given(text=st.text(max_size=30), stops=st.lists(st.text(min_size=1, max_size=5), max_size=3))
+def test_text_that_grows_byte_by_byte_is_told_whole_and_in_whole_characters(
+    text: str, stops: list[str]
+) -> None:
+    telling, told, raw = Telling(stops), "", text.encode()
+    for size in range(1, len(raw) + 1):
+        more = telling.more(raw[:size].decode("utf-8", "replace"))
+        told += more
+        assert text.startswith(told)
+    rest = telling.rest(text)
+    assert told + (rest or "") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "stops", "count"),
+    [("abc", ["cd"], 1), ("abc", ["bcd", "c"], 2), ("abc", [], 0), ("abab", ["ababa"], 4), ("x", ["y"], 0)],
+)
+def test_as_much_is_held_back_as_may_begin_a_stop_text(text: str, stops: list[str], count: int) -> None:
+    assert held_back(text, stops) == count
+
+
+def test_text_that_a_decoder_takes_back_is_waited_for_and_a_change_is_noticed() -> None:
+    telling = Telling(())
+    assert telling.more("é") == "é"
+    assert telling.more("\ufffd\ufffd\ufffd") == ""
+    assert telling.more("é€") == "€"
+    assert telling.rest("\ufffd\ufffd") is None
+
+
+def test_an_answer_nobody_hears_any_more_ends_and_does_not_disturb_the_others() -> None:
+    requests = [GenerationRequest([5, 6, 7], 12), GenerationRequest([99], 12)]
+    (_, alone) = GENERATOR.generate(requests)
+    leaving, staying = Heard(patience=3), Heard()
+    left, stayed = GENERATOR.generate(requests, [leaving, staying])
+    assert (left.finish_reason, left.tokens) == (FINISH_LEFT, 4)
+    assert stayed == alone

@@ -1,0 +1,189 @@
+"""Streamed answers over a real loopback socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ift_sagemaker.container.engine import BatchingEngine
+from ift_sagemaker.container.generation import Answer, GenerationRequest
+from ift_sagemaker.container.listening import Listener
+from ift_sagemaker.container.serve import ServedModel
+from ift_sagemaker.wire.events import EventReader
+from tests.unit.container.test_serve import CHAT, Server, running_server
+from tests.unit.container.tiny import encoder
+
+SECONDS = 30
+LONG = CHAT | {"max_tokens": 24}
+
+
+@pytest.fixture(scope="module")
+def server(base_folder: Path) -> Iterator[Server]:
+    model = ServedModel(base_folder, {"IFT_DTYPE": "float32"})
+    engine = BatchingEngine(model.load, on_failure=lambda: None)
+    with running_server(engine, model) as running:
+        while running.call("GET", "/ping")[0] != 200:
+            pass
+        yield running
+
+
+def stream(server: Server, body: Any) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=SECONDS)
+    connection.request("POST", "/invocations", json.dumps(body), {"Content-Type": "application/json"})
+    return connection, connection.getresponse()
+
+
+def documents(server: Server, body: Any) -> tuple[list[Any], bool]:
+    """The documents of a stream, and whether its last word was [DONE]."""
+    connection, answer = stream(server, body)
+    assert (answer.status, answer.getheader("Content-Type")) == (200, "text/event-stream; charset=utf-8")
+    reader = EventReader()
+    found = list(reader.feed(answer.read()))
+    connection.close()
+    return found, reader.ended
+
+
+def test_a_streamed_chat_is_openais_chunks_whose_text_is_the_plain_answer(server: Server) -> None:
+    plain = server.invoke(LONG)[1]["choices"][0]
+    chunks, ended = documents(server, LONG | {"stream": True, "model": "m"})
+    assert ended
+    assert {(chunk["object"], chunk["model"]) for chunk in chunks} == {("chat.completion.chunk", "m")}
+    assert len({chunk["id"] for chunk in chunks}) == 1
+    choices = [chunk["choices"][0] for chunk in chunks]
+    assert choices[0]["delta"] == {"role": "assistant", "content": ""}
+    assert "".join(choice["delta"].get("content", "") for choice in choices) == plain["message"]["content"]
+    assert [choice["finish_reason"] for choice in choices[:-1]] == [None] * (len(choices) - 1)
+    assert (choices[-1]["finish_reason"], choices[-1]["delta"]) == (plain["finish_reason"], {})
+    assert all("usage" not in chunk for chunk in chunks)
+
+
+def test_usage_comes_last_where_it_is_asked_for(server: Server) -> None:
+    plain = server.invoke(LONG)[1]
+    chunks, ended = documents(server, LONG | {"stream": True, "stream_options": {"include_usage": True}})
+    assert ended
+    assert (chunks[-1]["choices"], chunks[-1]["usage"]) == ([], plain["usage"])
+    assert all(chunk["usage"] is None for chunk in chunks[:-1])
+
+
+def test_completions_of_several_prompts_stream_side_by_side(server: Server) -> None:
+    body = {"prompt": ["two and", "one"], "max_tokens": 9}
+    plain = [choice["text"] for choice in server.invoke(body)[1]["choices"]]
+    chunks, ended = documents(server, body | {"stream": True})
+    texts = ["", ""]
+    for chunk in chunks:
+        (choice,) = chunk["choices"]
+        texts[choice["index"]] += choice["text"]
+    assert (texts, ended) == (plain, True)
+
+
+def test_inputs_stream_as_token_events_with_the_whole_text_in_the_last(server: Server) -> None:
+    body = {"inputs": "two and two?", "parameters": {"max_new_tokens": 9, "return_full_text": True}}
+    plain = server.invoke(body)[1][0]["generated_text"]
+    events, _ = documents(server, body | {"stream": True})
+    assert "two and two?" + "".join(event["token"]["text"] for event in events) == plain
+    assert [event["generated_text"] for event in events] == [None] * (len(events) - 1) + [plain]
+    assert events[-1]["details"] == {"finish_reason": "length", "generated_tokens": 9, "seed": None}
+
+
+def test_a_stop_text_never_leaks_into_a_stream(server: Server) -> None:
+    whole = server.invoke(LONG)[1]["choices"][0]["message"]["content"]
+    stop = whole[3:6]
+    chunks, _ = documents(server, LONG | {"stream": True, "stop": [stop]})
+    told = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
+    assert told == whole[: whole.index(stop)]
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+class SteppedGenerator:
+    """Tells a letter for each step it is allowed, until nobody listens."""
+
+    def __init__(self, fail_at: int | None = None) -> None:
+        self.steps = threading.Semaphore(0)
+        self.left = threading.Event()
+        self._fail_at = fail_at
+
+    def generate(
+        self, requests: Sequence[GenerationRequest], listeners: Sequence[Listener | None] = ()
+    ) -> list[Answer]:
+        (listener,) = listeners
+        assert listener is not None
+        for count in range(1, 1000):
+            assert self.steps.acquire(timeout=SECONDS)
+            if listener.gone:
+                self.left.set()
+                return [Answer("", count, "left", ended=False)]
+            if count == self._fail_at:
+                raise ValueError("the card is gone")
+            listener.hear("a" * count, 7)
+        raise AssertionError("nobody left")
+
+
+@pytest.fixture
+def stepped(base_folder: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Server, SteppedGenerator]]:
+    generator = SteppedGenerator(getattr(request, "param", None))
+    model = ServedModel(base_folder, {})
+    model.encoder = encoder()
+    engine = BatchingEngine(lambda: generator, on_failure=lambda: None)
+    with running_server(engine, model) as running:
+        yield running, generator
+        generator.steps.release(2000)
+
+
+def test_each_piece_is_sent_when_it_is_made(stepped: tuple[Server, SteppedGenerator]) -> None:
+    server, generator = stepped
+    generator.steps.release()
+    connection, answer = stream(server, CHAT | {"stream": True})
+    reader = EventReader()
+    found: list[Any] = []
+    for wanted in range(2, 6):  # the opening and one piece; then one more at a time
+        while len(found) < wanted:
+            found += reader.feed(answer.read1(65536))
+        assert len(found) == wanted
+        generator.steps.release()
+    answer.close()
+    connection.close()
+
+
+def test_a_client_that_leaves_ends_its_generation(stepped: tuple[Server, SteppedGenerator]) -> None:
+    server, generator = stepped
+    generator.steps.release()
+    connection, answer = stream(server, CHAT | {"stream": True})
+    assert answer.read1(10)
+    answer.close()
+    connection.close()
+    for _ in range(200):
+        generator.steps.release()
+        if generator.left.wait(0.02):
+            break
+    assert generator.left.is_set()
+
+
+@pytest.mark.parametrize("stepped", [3], indirect=True)
+def test_an_error_in_the_middle_is_a_typed_event_and_the_last(
+    stepped: tuple[Server, SteppedGenerator],
+) -> None:
+    server, generator = stepped
+    generator.steps.release(3)
+    found, ended = documents(server, CHAT | {"stream": True})
+    assert found[-1]["error"] == {
+        "message": "ValueError: the card is gone",
+        "type": "server_error",
+        "param": None,
+        "code": 500,
+    }
+    assert not ended
+    assert [chunk["choices"][0]["delta"]["content"] for chunk in found[:-1]] == ["", "a", "a"]
+
+
+@pytest.mark.parametrize("stepped", [1], indirect=True)
+def test_an_error_before_the_first_piece_is_a_status(stepped: tuple[Server, SteppedGenerator]) -> None:
+    server, generator = stepped
+    generator.steps.release(3)
+    status, body = server.invoke(CHAT | {"stream": True})
+    assert (status, body["error"]["message"]) == (500, "ValueError: the card is gone")
