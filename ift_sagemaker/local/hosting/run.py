@@ -33,6 +33,7 @@ from ift_sagemaker.local.supervision.leases import Lease
 from ift_sagemaker.local.supervision.slots import Slots
 from ift_sagemaker.local.supervision.waiting import Time
 from ift_sagemaker.local.supervision.watch import DRAIN_IN_SECONDS, TICK_IN_SECONDS, TURN_IN_SECONDS
+from ift_sagemaker.local.weather.profile import deletion_delay
 from ift_sagemaker.wire.paths import MLPaths
 
 HOST = "127.0.0.1"
@@ -267,6 +268,8 @@ class EndpointRun:
 
     def _remove(self) -> None:
         self._place.remove()
+        if delay := deletion_delay(self._context.settings):
+            self._waits.sleep(delay)
         self._context.store.delete(ENDPOINT, self._name)
 
     def _fail(self, reason: str) -> None:

@@ -18,6 +18,7 @@ ACCOUNT = "123456789012"
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/ift-local"
 RUNNERS = ("auto", "process", "bwrap")
 REQUIREMENTS = ("", "bwrap")
+WEATHERS = ("calm", "aws")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class LocalSettings:
     endpoint_slots: int = 4
     stop_grace_in_seconds: float = 120.0
     role_arn: str = ROLE_ARN
+    weather: str = "calm"
 
     def __post_init__(self) -> None:
         # one name for one root: supervisors are found by the root in their command
@@ -60,6 +62,7 @@ class LocalSettings:
             job_slots=_count(found, "IFT_LOCAL_JOB_SLOTS", max(1, (os.cpu_count() or 1) // 2)),
             endpoint_slots=_count(found, "IFT_LOCAL_ENDPOINT_SLOTS", 4),
             stop_grace_in_seconds=_seconds(found, "IFT_LOCAL_STOP_GRACE", 120.0),
+            weather=_choice(found, "IFT_LOCAL_WEATHER", WEATHERS, "calm"),
         )
 
     def recorded(self) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class LogEvent:
 class LogQuery:
     """Which events are wanted: ids between `after` and `before`, times in ms from `since` to before `until`.
 
-    `streams` None means all streams of the group.
+    `streams` None means all streams of the group; `ingested_until` is in seconds since the epoch.
     """
 
     group: str
@@ -68,6 +68,7 @@ class LogQuery:
     until: int = LAST_ID
     limit: int = 10_000
     newest: bool = False
+    ingested_until: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,9 @@ class Store:
         if query.stream_prefix:
             conditions.append("substr(stream, 1, ?) = ?")
             parameters.extend([len(query.stream_prefix), query.stream_prefix])
+        if query.ingested_until < float("inf"):
+            conditions.append("ingested <= ?")
+            parameters.append(query.ingested_until)
         order = "DESC" if query.newest else "ASC"
         where = f"{' AND '.join(conditions)} ORDER BY id {order} LIMIT ?"
         sql = f"SELECT id, timestamp, message, stream, ingested FROM log_events WHERE {where}"  # noqa: S608 - fixed texts
