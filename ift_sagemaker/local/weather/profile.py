@@ -7,11 +7,12 @@ can live under them. Where no page or thread tells a length, it is general knowl
 - stale reads: "the response might not reflect the results of a recently completed write operation"
   https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpoint.html
 - stale lists: general knowledge
-- deleting: an endpoint stays Deleting for a while; a deleted model is still listed (general knowledge)
+- deleting: "You might still see these resources in your account for a few minutes after deleting your
+  endpoint" (service model, DeleteEndpoint); that a deleted model is still listed is general knowledge
 - late log lines: CloudWatch shows events some seconds after they were sent (general knowledge)
 - list throttling: two ListTrainingJobs a second, aws-solutions/deepracer-on-aws, thread 87
 - empty pages: ListTrainingJobs cuts before it filters, FilterLogEvents may give no event and a token
-  (service models of SageMaker and CloudWatch Logs, botocore 1.44.5)
+  (service models of SageMaker and CloudWatch Logs, botocore 1.44.5; aws/aws-sdk, thread 486)
 - expired tokens: autogluon/autogluon-cloud, thread 133; 15 minutes is the shortest life that STS gives
 """
 

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ift_sagemaker.contract.wordings import OTHERS
 from ift_sagemaker.local.protocol.errors import HTTPAnswer, ServiceError
 from ift_sagemaker.local.protocol.request import Request
+from ift_sagemaker.local.state.resources import refused
 from ift_sagemaker.local.state.settings import Context
 from ift_sagemaker.local.weather.profile import Weather
 from ift_sagemaker.local.weather.store import EventualStore
@@ -69,7 +71,7 @@ class Sky:
             bucket.left = min(rate, bucket.left + (now - bucket.seen) * rate)
             bucket.seen = now
             if bucket.left < 1:
-                raise ServiceError("ThrottlingException", "Rate exceeded")
+                raise refused(OTHERS["throttled"])
             bucket.left -= 1
 
     def _paged(self, service: Answer, request: Request, operation: str) -> HTTPAnswer:
@@ -89,15 +91,14 @@ class Sky:
 def expired(request: Request) -> ServiceError:
     """The refusal of a request whose credentials have expired, in the words of its service.
 
-    S3: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html; the others as logged in
-    autogluon/autogluon-cloud 133, their status is general knowledge.
+    The status 403 of the query services is general knowledge.
     """
-    text = "The security token included in the request is expired"
     if "x-amz-target" in request.headers or request.scope[1] == "sagemaker":
-        return ServiceError("ExpiredTokenException", text)
+        return refused(OTHERS["expired"])
     if request.scope[1] == "s3":
-        return ServiceError("ExpiredToken", "The provided token has expired.")
-    return ServiceError("ExpiredToken", text, 403)
+        return refused(OTHERS["expired-s3"])
+    wording = OTHERS["expired-query"]
+    return ServiceError(wording.code, wording.message(), 403)
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
