@@ -64,14 +64,19 @@ def _local(role: str | None, bucket: str | None, region: str | None) -> Session:
     from ift_sagemaker import local
     from ift_sagemaker.aws.client import AWSClient
     from ift_sagemaker.aws.retry import Patience
-    from ift_sagemaker.local.state.settings import ROLE_ARN
+    from ift_sagemaker.local.state.settings import ROLE_ARN, LocalSettings
+    from ift_sagemaker.local.weather.profile import weather_of
     from ift_sagemaker.session import Session
 
+    weather = weather_of(LocalSettings.from_environment(region=region))
     return Session(
         AWSClient(local.boto3_session(region=region)),
         role=role or ROLE_ARN,
         bucket=bucket,
-        patience=Patience(interval_in_seconds=LOCAL_INTERVAL_IN_SECONDS),
+        patience=Patience(
+            interval_in_seconds=LOCAL_INTERVAL_IN_SECONDS,
+            late_log_in_seconds=2 * weather.late_log if weather else 0.0,
+        ),
     )
 
 

@@ -12,14 +12,15 @@ from typing import Any, Self
 
 from ift_sagemaker.aws.answers import texts
 from ift_sagemaker.aws.client import AWSClient
-from ift_sagemaker.aws.errors import absent
+from ift_sagemaker.aws.errors import absent, goes_on
 from ift_sagemaker.aws.logs import LogLine
-from ift_sagemaker.aws.retry import Patience
+from ift_sagemaker.aws.retry import CONSISTENCY_IN_SECONDS, Patience
 from ift_sagemaker.contract import names
 from ift_sagemaker.errors import (
     AttachError,
     AWSError,
     ConfigError,
+    CredentialsError,
     EndpointFailed,
     InvocationError,
     ResourceInUseError,
@@ -31,8 +32,8 @@ from ift_sagemaker.plan.plans import DeploymentPlan
 from ift_sagemaker.wire.rows import Message
 
 IN_SERVICE = "InService"
-IN_PROGRESS = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
-CONSISTENCY_IN_SECONDS = 60
+DELETING = "Deleting"
+IN_PROGRESS = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", DELETING})
 DELETE_PATIENCE_IN_SECONDS = 1800
 """AWS gives an endpoint half an hour and more to come up, and refuses to delete it until then."""
 FAILED = frozenset({"Failed", "OutOfService", "UpdateRollbackFailed"})
@@ -75,8 +76,10 @@ class Endpoint:
 
     def refresh(self) -> Self:
         """The same handle with a fresh description; raises ResourceNotFoundError once it is deleted."""
+        new = "endpoint" in self.made and not self.description
+        ask = self.patience.find if new else self.patience.call
         try:
-            self.description = self.patience.call(lambda: self.client.describe_endpoint(self.name))
+            self.description = ask(lambda: self.client.describe_endpoint(self.name))
         except ResourceNotFoundError as error:
             raise absent("endpoint", self.name, "ift endpoints list", error) from error
         return self
@@ -91,11 +94,12 @@ class Endpoint:
     def wait(self, timeout: float | None = None, on_status: Callable[[str], None] | None = None) -> Self:
         """Returns when the endpoint is InService.
 
-        Raises EndpointFailed with the reason and last log lines, or WaitTimeout after `timeout` seconds.
+        Raises EndpointFailed with the reason and last log lines, WaitTimeout after `timeout` seconds, or
+        CredentialsError where the credentials end meanwhile, with how to return.
         """
         started = self.patience.clock()
         while True:
-            status = self.refresh().status
+            status = self._looked()
             if on_status:
                 on_status(status)
             if status == IN_SERVICE:
@@ -111,6 +115,15 @@ class Endpoint:
                     seconds=waited,
                 )
             self.patience.pause()
+
+    def _looked(self) -> str:
+        try:
+            return self.refresh().status
+        except CredentialsError as error:
+            attach = (
+                f"session.endpoint({self.name!r}).wait(); `ift endpoints delete {self.name}` ends its bill"
+            )
+            raise goes_on(f"Endpoint {self.name}", attach, error) from error
 
     def _failure(self, status: str) -> EndpointFailed:
         reason = str(self.description.get("FailureReason", ""))
@@ -337,7 +350,8 @@ def _create(
     """Whether what is there now is this plan's own making.
 
     Where the name was taken meanwhile, the owner's tag tells an earlier try of our own, whose answer was
-    lost, from another process. AWS advises to try again where a part made just before is not seen yet:
+    lost, from another process; what has the name and is not seen is new, or on its way out. AWS advises to
+    try again where a part made just before is not seen yet:
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpoint.html
     """
     deadline = patience.clock() + CONSISTENCY_IN_SECONDS
@@ -346,9 +360,11 @@ def _create(
             patience.call(create)
         except ResourceInUseError:
             arn = patience.call(partial(same, client, plan))
-            if arn is None:
+            if arn is not None:
+                return client.tags(arn).get(TAG_OWNER) == plan.owner
+            if patience.clock() >= deadline:
                 raise
-            return client.tags(arn).get(TAG_OWNER) == plan.owner
+            patience.pause()
         except ResourceNotFoundError:
             if patience.clock() >= deadline:
                 raise
@@ -380,6 +396,8 @@ def _same_endpoint(client: AWSClient, plan: DeploymentPlan) -> str | None:
     try:
         there = client.describe_endpoint(plan.endpoint_name)
     except ResourceNotFoundError:
+        return None
+    if there["EndpointStatus"] == DELETING:
         return None
     if there["EndpointStatus"] in FAILED:
         raise AttachError(

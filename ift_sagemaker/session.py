@@ -189,9 +189,9 @@ class Session:
             self.patience.call(lambda: self.client.create_training_job(plan.request))
         except ResourceInUseError:
             return self._attached(
-                plan, self.patience.call(partial(self.client.describe_training_job, plan.name))
+                plan, self.patience.find(partial(self.client.describe_training_job, plan.name))
             )
-        return TrainingJob(plan.name, self.client, self.patience)
+        return TrainingJob(plan.name, self.client, self.patience, made=True)
 
     def _next_attempt(self, plan_of: Callable[[int], JobPlan]) -> tuple[JobPlan, dict[str, Any] | None]:
         """The plan of the attempt that is alive or free, and the newest job found on the way."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ift_sagemaker.aws.client import AWSClient
-from ift_sagemaker.aws.errors import absent
+from ift_sagemaker.aws.errors import absent, goes_on
 from ift_sagemaker.aws.logs import LogLine, LogTail
 from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.aws.transfer import raise_disk_error
@@ -19,6 +19,7 @@ from ift_sagemaker.endpoint import Endpoint, deploy
 from ift_sagemaker.errors import (
     AWSError,
     ConfigError,
+    CredentialsError,
     JobError,
     ResourceNotFoundError,
     StorageError,
@@ -59,7 +60,10 @@ class Progress:
 
 @dataclass
 class _BearableLog:
-    """A log whose loss is told once, as a line of its own, and does not end the watching of the job."""
+    """A log whose loss is told once, as a line of its own, and does not end the watching of the job.
+
+    Credentials that have ended are no loss of the log: they end the watching.
+    """
 
     tail: LogTail
     patience: Patience
@@ -70,9 +74,28 @@ class _BearableLog:
             return ()
         try:
             return tuple(self.patience.call(self.tail.poll))
+        except CredentialsError:
+            raise
         except AWSError as error:
             self.lost = True
             return (LogLine("", 0, f"(the job's log cannot be read: {error})"),)
+
+
+@dataclass
+class _Rest:
+    """The end of an ended job's log: CloudWatch lags behind the job, so it is over once it was silent."""
+
+    patience: Patience
+    late: int = 0
+    since: float | None = None
+
+    def is_over(self, lines: tuple[LogLine, ...]) -> bool:
+        now = self.patience.clock()
+        if self.since is None or lines:
+            self.since = now
+        self.late += bool(lines)
+        silent = not lines and now - self.since >= self.patience.late_log_in_seconds
+        return silent or self.late > LATE_LOOKS
 
 
 @dataclass
@@ -84,12 +107,15 @@ class TrainingJob:
     patience: Patience = field(default_factory=Patience, repr=False)
     attached: bool = field(default=False, repr=False)
     """True where the job was there already, so that nothing was started."""
+    made: bool = field(default=False, repr=False)
+    """True where this handle's caller has just created the job, so that AWS may not show it yet."""
     description: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def refresh(self) -> Self:
         """The same handle with a fresh description; raises ResourceNotFoundError for an unknown name."""
+        ask = self.patience.find if self.made and not self.description else self.patience.call
         try:
-            self.description = self.patience.call(lambda: self.client.describe_training_job(self.name))
+            self.description = ask(lambda: self.client.describe_training_job(self.name))
         except ResourceNotFoundError as error:
             raise absent("training job", self.name, "ift jobs list", error) from error
         return self
@@ -131,19 +157,24 @@ class TrainingJob:
     # -- watching
 
     def watch(self) -> Iterator[Progress]:
-        """One Progress a look, until the job has ended; the last one holds the rest of the log."""
+        """One Progress a look, until the job has ended; the last one holds the rest of the log.
+
+        Raises CredentialsError where the credentials end meanwhile, with how to return; the job goes on.
+        """
         log = _BearableLog(self.client.training_log(self.name), self.patience)
-        late = 0
+        rest = _Rest(self.patience)
         while True:
-            status = self.refresh().status
-            lines = log.new_lines()
-            if status in ENDED and lines and late < LATE_LOOKS:
-                late += 1  # CloudWatch lags behind the job: it is over once a look finds nothing new
-                yield Progress(IN_PROGRESS, str(self.description.get("SecondaryStatus", "")), lines)
-            else:
-                yield Progress(status, str(self.description.get("SecondaryStatus", "")), lines)
-                if status in ENDED:
-                    return
+            try:
+                status = self.refresh().status
+                lines = log.new_lines()
+            except CredentialsError as error:
+                attach = f"`ift jobs wait {self.name}` or session.training_job({self.name!r}).wait()"
+                raise goes_on(f"Training job {self.name}", attach, error) from error
+            over = status in ENDED and rest.is_over(lines)
+            shown = status if over or status not in ENDED else IN_PROGRESS
+            yield Progress(shown, str(self.description.get("SecondaryStatus", "")), lines)
+            if over:
+                return
             self.patience.pause()
 
     def wait(

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import boto3
@@ -15,6 +16,7 @@ from urllib3.exceptions import HTTPError
 
 from ift_sagemaker.aws.errors import NO_CREDENTIALS, translated
 from ift_sagemaker.aws.logs import LogTail
+from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.aws.transfer import Objects
 from ift_sagemaker.errors import (
     ConfigError,
@@ -50,13 +52,16 @@ class AWSClient:
     """AWS for one boto3 session. Makes no call until the first method that needs one.
 
     Every method raises a subclass of AWSError when AWS refuses. The retry mode is pinned, so that a new
-    default of botocore changes nothing here.
+    default of botocore changes nothing here. `patience` bears throttled pages of a listing.
     """
 
-    def __init__(self, boto_session: Any | None = None, *, region: str | None = None) -> None:
+    def __init__(
+        self, boto_session: Any | None = None, *, region: str | None = None, patience: Patience | None = None
+    ) -> None:
         with translated("an AWS session"):
             self._session = boto_session or boto3.Session()
         self._region = region
+        self._patience = patience or Patience()
         self._clients: dict[str, Any] = {}
         self._identity: Identity | None = None
         self._lock = threading.RLock()
@@ -171,9 +176,7 @@ class AWSClient:
         return LogTail(lambda: self._client("logs"), f"{ENDPOINT_LOG_GROUP}/{name}", "")
 
     def tags(self, arn: str) -> dict[str, str]:
-        with translated("ListTags"):
-            pages = self._client("sagemaker").get_paginator("list_tags").paginate(ResourceArn=arn)
-            return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+        return {tag["Key"]: tag["Value"] for tag in self._list("list_tags", "Tags", ResourceArn=arn)}
 
     def invoke_endpoint(self, name: str, body: bytes) -> Reply:
         """The container's answer to one JSON body.
@@ -237,9 +240,18 @@ class AWSClient:
         return answer
 
     def _list(self, method: str, key: str, **request: Any) -> Iterator[dict[str, Any]]:
+        """Page by page to the last token; one may be empty, and one that is throttled is asked for again."""
+        while True:
+            page = self._patience.call(partial(self._page, method, request))
+            yield from page.get(key, [])
+            if not page.get("NextToken"):
+                return
+            request = {**request, "NextToken": page["NextToken"]}
+
+    def _page(self, method: str, request: Mapping[str, Any]) -> dict[str, Any]:
         with translated(method):
-            for page in self._client("sagemaker").get_paginator(method).paginate(**request):
-                yield from page[key]
+            page: dict[str, Any] = getattr(self._client("sagemaker"), method)(**request)
+        return page
 
 
 def _parts(operation: str, name: str, stream: Any) -> Generator[bytes, None, None]:

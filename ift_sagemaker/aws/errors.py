@@ -118,6 +118,16 @@ def absent(noun: str, name: str, listing: str, error: ResourceNotFoundError) -> 
     )
 
 
+def goes_on(what: str, attach: str, error: CredentialsError) -> CredentialsError:
+    """The error of a wait whose credentials ended, with what goes on without it and how to return to that."""
+    return CredentialsError(
+        f"{error} {what} goes on; with fresh credentials return to it: {attach}",
+        operation=error.operation,
+        code=error.code,
+        request_id=error.request_id,
+    )
+
+
 @contextmanager
 def translated(operation: str) -> Iterator[None]:
     """Raises our error, with botocore's as its cause, for whatever AWS or the way to it answers."""

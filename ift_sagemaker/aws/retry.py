@@ -11,9 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ift_sagemaker.errors import ServiceUnavailableError, ThrottledError
+from ift_sagemaker.errors import ResourceNotFoundError, ServiceUnavailableError, ThrottledError
 
 T = TypeVar("T")
+
+CONSISTENCY_IN_SECONDS = 60.0
+"""How long what was just made may not be seen: AWS tells no figure, only to ask again after a short time."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Patience:
     """How long to wait between looks, and how long to bear an unreachable service.
 
     `interval_in_seconds`: between two looks at a job. `budget_in_seconds`: of unbroken failures before the
-    last one is raised.
+    last one is raised. `late_log_in_seconds`: how long the log of a job that has ended must have been silent
+    to be read to its end.
     """
 
     interval_in_seconds: float = 10.0
@@ -29,6 +33,7 @@ class Patience:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = field(default=random.random)
+    late_log_in_seconds: float = 10.0
 
     def pause(self) -> None:
         self.sleep(self.interval_in_seconds)
@@ -46,3 +51,14 @@ class Patience:
                     raise
                 self.sleep(pause)
                 delay = min(delay * 2, 30.0)
+
+    def find(self, ask: Callable[[], T]) -> T:
+        """As `call`, for what was made just before: for a minute "not found" is not believed."""
+        deadline = self.clock() + CONSISTENCY_IN_SECONDS
+        while True:
+            try:
+                return self.call(ask)
+            except ResourceNotFoundError:
+                if self.clock() >= deadline:
+                    raise
+                self.pause()

@@ -245,6 +245,16 @@ def scaling_range(params: Request) -> Iterator[str]:
             yield f"{path}.ManagedInstanceScaling: MinInstanceCount {low} is over MaxInstanceCount {high}"
 
 
+def scale_to_zero(params: Request) -> Iterator[str]:
+    for path, variant in _variants(params):
+        low = number(section(variant, "ManagedInstanceScaling"), "MinInstanceCount")
+        if low == 0 and present(variant, ("ModelName",)):
+            yield (
+                f"{path}.ManagedInstanceScaling.MinInstanceCount: 0 with a ModelName; only endpoints of "
+                "inference components scale to zero"
+            )
+
+
 def prefix_routing(params: Request) -> Iterator[str]:
     for path, variant in _variants(params):
         routing = section(variant, "RoutingConfig")

@@ -202,6 +202,13 @@ ENDPOINT_CONFIG_RULES: tuple[Rule, ...] = (
         "doubtful",
     ),
     _config(
+        "scale-to-zero",
+        "Only a variant for inference components scales to zero instances.",
+        f"Amazon SageMaker developer guide, scale an endpoint to zero instances; refusal: {_KNOWN}",
+        check.scale_to_zero,
+        "doubtful",
+    ),
+    _config(
         "prefix-routing",
         "PrefixAwareRoutingConfig goes with PREFIX_AWARE, which needs both its fields.",
         f"{MODEL}: ProductionVariantRoutingConfig.PrefixAwareRoutingConfig",

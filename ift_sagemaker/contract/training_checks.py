@@ -251,6 +251,23 @@ def pipe_only_fields(params: Request) -> Iterator[str]:
                 yield f"{path}.{field}: {value} is for the input mode Pipe; leave it out or None with File"
 
 
+def fast_file_prefix(params: Request) -> Iterator[str]:
+    for path, channel in _channels(params):
+        source = section(channel, "DataSource", "S3DataSource")
+        uri = text(source, "S3Uri")
+        if _input_mode(params, channel) != "FastFile" or not uri:
+            continue
+        if text(source, "S3DataType") != "S3Prefix" or not uri.endswith("/"):
+            yield f"{path}: FastFile reads an S3Prefix that ends in /, not {uri!r}"
+
+
+def entrypoint_not_runnable(params: Request) -> Iterator[str]:
+    entrypoint = section(params, "AlgorithmSpecification").get("ContainerEntrypoint")
+    first = entrypoint[0] if isinstance(entrypoint, list) and entrypoint else ""
+    if isinstance(first, str) and first.startswith("/opt/ml/input/"):
+        yield f"ContainerEntrypoint: {first} is a file of a channel and cannot be executed; run it by python3"
+
+
 def model_channel_file(params: Request) -> Iterator[str]:
     if _serverless(params):
         return

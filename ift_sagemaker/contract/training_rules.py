@@ -176,6 +176,20 @@ TRAINING_RULES: tuple[Rule, ...] = (
         check.pipe_only_fields,
     ),
     _rule(
+        "fast-file-prefix",
+        "A channel with the input mode FastFile names a prefix that ends at a folder.",
+        f"Amazon SageMaker developer guide, access training data; refusal: {_KNOWN}",
+        check.fast_file_prefix,
+        "doubtful",
+    ),
+    _rule(
+        "entrypoint-not-runnable",
+        "A file of a channel is run by a program: it comes without the right to be executed.",
+        _KNOWN,
+        check.entrypoint_not_runnable,
+        "doubtful",
+    ),
+    _rule(
         "model-channel-file",
         "A channel of application/x-sagemaker-model has the input mode File.",
         f"{MODEL}: Channel.InputMode, as advice; refusal: {_KNOWN}",

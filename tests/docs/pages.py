@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,11 @@ import click
 
 from ift_sagemaker.catalog.weights import Weights, WeightsFile
 from ift_sagemaker.cli.tree import ift
+from ift_sagemaker.contract.shapes import service_model
+from ift_sagemaker.local.reference.row import LABELS, Row
+from ift_sagemaker.local.reference.tables import OPERATIONS_BY_SERVICE, SETTINGS
+from ift_sagemaker.local.running.isolation import named
+from ift_sagemaker.local.state.settings import RUNNERS, LocalSettings
 from ift_sagemaker.plan.deployments.vllm import Deployable, plan_deployment
 from ift_sagemaker.plan.plans import JobPlan, Place
 from ift_sagemaker.plan.routes.container import (
@@ -28,6 +33,7 @@ from ift_sagemaker.wire.hyperparameters import (
     Hyperparameter,
 )
 from ift_sagemaker.wire.program import Program
+from tests.docs.offered import offered
 
 MODEL = "smollm2-135m-instruct"
 ROLE = "arn:aws:iam::123456789012:role/execution"
@@ -105,7 +111,63 @@ def _request(title: str, request: Mapping[str, Any]) -> str:
     return f"## {title}\n\n```json\n{json.dumps(request, indent=2)}\n```\n"
 
 
-PAGES = {"cli.md": cli_page, "hyperparameters.md": hyperparameters_page, "requests.md": requests_page}
+_LOCAL_INTRODUCTION = (
+    "# The local AWS\n\nGenerated from its own tables.\n\n"
+    "**Nothing here was compared with live AWS yet**, so no operation is labelled *seen live*. What an "
+    "operation does not offer is refused with an error that names it.\n"
+)
+_LOCAL_REMARK = (
+    "An empty cell says that no difference is known, not that there is none. What is and is not faithful "
+    "on the whole: [explanation](../explanation/local-aws.md).\n"
+)
+
+
+def local_aws_page() -> str:
+    """Every operation of the local AWS, its settings, and what its runners keep from a program."""
+    offers = offered()
+    parts = [
+        _LOCAL_INTRODUCTION,
+        "\n".join(f"- *{label}*: {meaning}" for label, meaning in LABELS.items()) + "\n",
+        _LOCAL_REMARK,
+    ]
+    for service, rows in OPERATIONS_BY_SERVICE.items():
+        shown = [row for row in rows if row.operation in offers.get(service, ())]
+        if shown:
+            parts.append(f"## {service_model(service).metadata['serviceId']}\n\n{_operations(shown)}\n")
+    parts += [f"## Settings\n\n{_settings()}\n", f"## Runners\n\n{_runners()}\n"]
+    return "\n".join(parts)
+
+
+def _operations(rows: Sequence[Row]) -> str:
+    lines = [f"| {row.operation} | {row.label} | {row.differs} | {row.limits} |" for row in rows]
+    return "\n".join(["| operation | label | differs from AWS | limits |", "|---|---|---|---|", *lines])
+
+
+def _settings() -> str:
+    found = LocalSettings.from_environment({}, root="unused")
+    lines = [
+        f"| `{row.variable}` | {row.what} | {row.default or f'`{getattr(found, row.field)}`'} |"
+        for row in SETTINGS
+    ]
+    return "\n".join(["| environment | what | default |", "|---|---|---|", *lines])
+
+
+def _runners() -> str:
+    lines = []
+    for name in (name for name in RUNNERS if name != "auto"):
+        for what, network in (("training", False), ("serving", True)):
+            found = named(name).isolation(network=network)
+            kept = f"{', '.join(found.enforced)} | {', '.join(found.unenforced)}"
+            lines.append(f"| {name} | {what} | {kept} |")
+    return "\n".join(["| runner | for | enforced | not enforced |", "|---|---|---|---|", *lines])
+
+
+PAGES = {
+    "cli.md": cli_page,
+    "hyperparameters.md": hyperparameters_page,
+    "local-aws.md": local_aws_page,
+    "requests.md": requests_page,
+}
 
 if __name__ == "__main__":
     DOCS.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -50,13 +51,13 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert not folder.exists() or not any(folder.iterdir()), "the local AWS left something behind"
 
 
-def stand_in_session(stand_in: Weights) -> Session:
+def stand_in_session(stand_in: Weights, late_log: float = 0.0) -> Session:
     """A session on the local AWS of the environment, with stand-in weights."""
     return Session(
         AWSClient(local.boto3_session()),
         role=ROLE_ARN,
         weights=StandInWeights(stand_in),  # type: ignore[arg-type]
-        patience=Patience(interval_in_seconds=0.1),
+        patience=Patience(interval_in_seconds=0.1, late_log_in_seconds=late_log),
     )
 
 
@@ -70,3 +71,11 @@ def rows() -> InstructionDataset:
     return InstructionDataset.from_rows(
         [{"instruction": "Repeat the word", "input": f"word{n}", "output": f"word{n}"} for n in range(12)]
     )
+
+
+def soon(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+    """What a listing shows at once in calm weather and after a while under AWS's."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it does not come to hold"
+        time.sleep(0.1)

@@ -10,7 +10,7 @@ from ift_sagemaker.data import InstructionDataset
 from ift_sagemaker.errors import AttachError, ConfigError, JobError, TrainingJobFailed, TrainingJobStopped
 from ift_sagemaker.plan.spec import Compute
 from ift_sagemaker.session import Session, UploadProgress
-from tests.e2e.conftest import MODEL, QUICK
+from tests.e2e.conftest import MODEL, QUICK, soon
 
 
 def test_rows_become_answers_and_nothing_is_left(
@@ -51,11 +51,11 @@ def test_rows_become_answers_and_nothing_is_left(
         assert answer.prompt_tokens is not None
         pieces = list(endpoint.stream(test.prompt(test[0]), max_tokens=5))
         assert "".join(pieces) == answer.text
-        assert [found["EndpointName"] for found in session.endpoints()] == [endpoint.name]
+        soon(lambda: [found["EndpointName"] for found in session.endpoints()] == [endpoint.name])
         assert any("serv" in line.message.lower() for line in endpoint.logs())
-    assert list(session.endpoints()) == []
-    assert list(session.client.list_models("ift-")) == []
-    assert list(session.client.list_endpoint_configs("ift-")) == []
+    soon(lambda: not list(session.endpoints()))
+    soon(lambda: not list(session.client.list_models("ift-")))
+    soon(lambda: not list(session.client.list_endpoint_configs("ift-")))
 
 
 def test_the_same_call_again_attaches_and_sends_nothing(session: Session, rows: InstructionDataset) -> None:
@@ -66,7 +66,7 @@ def test_the_same_call_again_attaches_and_sends_nothing(session: Session, rows: 
     assert (again.name, again.attached) == (first.name, True)
     assert sent == []
     first.wait(timeout=120)
-    assert len(list(session.training_jobs())) == 1
+    soon(lambda: len(list(session.training_jobs())) == 1)
 
     other = session.fine_tune(MODEL, rows, hyperparameters={**QUICK, "seed": 11})
     assert other.name != first.name
@@ -132,4 +132,4 @@ def test_two_callers_at_once_start_one_job(session: Session, rows: InstructionDa
     assert {job.name for job in jobs} == {jobs[0].name}
     assert [job.attached for job in jobs].count(False) == 1
     jobs[0].wait(timeout=120)
-    assert len(list(session.training_jobs())) == 1
+    soon(lambda: len(list(session.training_jobs())) == 1)

@@ -35,6 +35,8 @@ from ift_sagemaker.local.protocol.request import Request, from_wsgi
 from ift_sagemaker.local.s3 import service as s3
 from ift_sagemaker.local.s3.bucket_operations import AWS_OWNED
 from ift_sagemaker.local.state.settings import Context
+from ift_sagemaker.local.weather.profile import Weather, weather_of
+from ift_sagemaker.local.weather.sky import Sky
 
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Answer = Callable[[Context, Request], HTTPAnswer]
@@ -63,16 +65,20 @@ class _Service:
     print_error: Print
 
 
-def create_app(context: Context) -> WSGIApplication:
-    """A WSGI application (PEP 3333), safe for many threads, that answers as AWS would."""
-    return Application(context)
+def create_app(context: Context, weather: Weather | None = None) -> WSGIApplication:
+    """A WSGI application (PEP 3333), safe for many threads, that answers as AWS would.
+
+    `weather` goes before that of the settings.
+    """
+    return Application(context, weather or weather_of(context.settings))
 
 
 class Application:
     """Answers every request, the failed ones included, in the protocol it was asked in."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, weather: Weather | None = None) -> None:
         self._context = context
+        self._sky = Sky(context, weather) if weather else None
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         answer = self._answer(environ)
@@ -86,6 +92,8 @@ class Application:
             return json_error(error, request_id)
         service = service_of(request)
         try:
+            if self._sky:
+                return self._sky.answer(service.answer, request)
             return service.answer(self._context, request)
         except ServiceError as error:
             return service.print_error(error, request)

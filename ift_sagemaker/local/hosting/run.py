@@ -20,6 +20,7 @@ from ift_sagemaker.local.supervision.leases import Lease
 from ift_sagemaker.local.supervision.slots import Slots
 from ift_sagemaker.local.supervision.waiting import Time
 from ift_sagemaker.local.supervision.watch import TICK_IN_SECONDS, TURN_IN_SECONDS
+from ift_sagemaker.local.weather.profile import deletion_delay
 
 SLOT_TIMEOUT = 600.0
 
@@ -200,6 +201,8 @@ class EndpointRun:
 
     def _remove(self) -> None:
         self._place.remove()
+        if delay := deletion_delay(self._context.settings):
+            self._waits.sleep(delay)
         self._context.store.delete(ENDPOINT, self._name)
         self._backlog.abandon(DELETED)
 

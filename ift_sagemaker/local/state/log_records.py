@@ -45,7 +45,7 @@ class LogEvent:
 class LogQuery:
     """Which events are wanted: ids between `after` and `before`, times in ms from `since` to before `until`.
 
-    `streams` None means all streams of the group.
+    `streams` None means all streams of the group; `ingested_until` is in seconds since the epoch.
     """
 
     group: str
@@ -57,6 +57,7 @@ class LogQuery:
     until: int = LAST_ID
     limit: int = 10_000
     newest: bool = False
+    ingested_until: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,9 @@ class LogRecords(ABC):
             index = "log_events_by_stream"
             conditions.append("stream >= ? AND stream < ?")
             parameters.extend([query.stream_prefix, query.stream_prefix + _END])
+        if query.ingested_until < float("inf"):
+            conditions.append("ingested <= ?")
+            parameters.append(query.ingested_until)
         order = "DESC" if query.newest else "ASC"
         where = f"{' AND '.join(conditions)} ORDER BY id {order} LIMIT ?"
         table = f"log_events INDEXED BY {index}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ift_sagemaker.contract.wordings import MISSING, TAKEN, Wording
 from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.state.settings import Context
 
@@ -19,29 +20,6 @@ MAX_REASON = 1024
 
 Document = dict[str, Any]
 
-_MISSING = {
-    TRAINING_JOB: "Requested resource not found.",
-    # as clients of the service quote it; unverified
-    PROCESSING_JOB: "Could not find requested job with name: {name}",
-    MODEL: 'Could not find model "{arn}".',
-    ENDPOINT_CONFIG: 'Could not find endpoint configuration "{arn}".',
-    ENDPOINT: 'Could not find endpoint "{arn}".',
-}
-_TAKEN = {
-    TRAINING_JOB: (
-        "Training job names must be unique within an AWS account and region, and a training job with this"
-        " name already exists ({arn})"
-    ),
-    # as logged by a public project whose job names were not unique; no AWS page has it
-    PROCESSING_JOB: (
-        "Job name must be unique within an AWS account and region, and a job with this name already exists"
-        " ({arn})"
-    ),
-    MODEL: 'Cannot create already existing model "{arn}".',
-    ENDPOINT_CONFIG: 'Cannot create already existing endpoint configuration "{arn}".',
-    ENDPOINT: 'Cannot create already existing endpoint "{arn}".',
-}
-
 
 def arn_of(context: Context, kind: str, name: str) -> str:
     """The ARN of a resource, whether or not it exists."""
@@ -53,6 +31,11 @@ def invalid(message: str) -> ServiceError:
     return ServiceError("ValidationException", message)
 
 
+def refused(wording: Wording, **values: str) -> ServiceError:
+    """A refusal in AWS's own words."""
+    return ServiceError(wording.code, wording.message(**values))
+
+
 def not_offered_yet(what: str) -> ServiceError:
     """The typed refusal of a request, or a part of one, that AWS would take."""
     return ServiceError("UnsupportedOperation", f"{what}: not offered yet by the local AWS of ift_sagemaker")
@@ -60,13 +43,12 @@ def not_offered_yet(what: str) -> ServiceError:
 
 def missing(context: Context, kind: str, name: str) -> ServiceError:
     """AWS's refusal where there is no such resource."""
-    return invalid(_MISSING[kind].format(arn=arn_of(context, kind, name), name=name))
+    return refused(MISSING[kind], arn=arn_of(context, kind, name), name=name)
 
 
 def taken(context: Context, kind: str, name: str) -> ServiceError:
     """AWS's refusal where the name is in use."""
-    code = "ResourceInUse" if kind in (TRAINING_JOB, PROCESSING_JOB) else "ValidationException"
-    return ServiceError(code, _TAKEN[kind].format(arn=arn_of(context, kind, name)))
+    return refused(TAKEN[kind], arn=arn_of(context, kind, name), name=name)
 
 
 def require(context: Context, kind: str, name: str) -> Document:

@@ -20,6 +20,7 @@ ACCESS_KEY = "LOCALAWSACCESSKEY"
 SECRET_KEY = "of-no-value-outside-the-local-aws"  # noqa: S105 - signs requests that never leave this machine
 RUNNERS = ("auto", "process", "bwrap")
 REQUIREMENTS = ("", "bwrap")
+WEATHERS = ("calm", "aws")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class LocalSettings:
     invocation_in_seconds: float = 60.0
     stream_in_seconds: float = 480.0
     async_bytes: int = 1 << 30
+    weather: str = "calm"
 
     def __post_init__(self) -> None:
         # one name for one root: supervisors are found by the root in their command
@@ -76,6 +78,7 @@ class LocalSettings:
             invocation_in_seconds=_seconds(found, "IFT_LOCAL_INVOCATION_SECONDS", 60.0),
             stream_in_seconds=_seconds(found, "IFT_LOCAL_STREAM_SECONDS", 480.0),
             async_bytes=_count(found, "IFT_LOCAL_ASYNC_BYTES", 1 << 30),
+            weather=_choice(found, "IFT_LOCAL_WEATHER", WEATHERS, "calm"),
         )
 
     def recorded(self) -> dict[str, Any]:

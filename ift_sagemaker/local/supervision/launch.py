@@ -17,6 +17,7 @@ from ift_sagemaker.local.supervision.folders import Workplace
 from ift_sagemaker.local.supervision.kinds import KINDS
 from ift_sagemaker.local.supervision.leases import Lease, acquire, lease_path
 from ift_sagemaker.local.supervision.slots import Slots
+from ift_sagemaker.local.weather.profile import capacity_delay
 
 MODULE = "ift_sagemaker.local.supervision.supervisor"
 # whoever only looks at a lease holds it for microseconds
@@ -45,7 +46,7 @@ def begin(
     try:
         insert(context, kind, name, document)
         place.make()
-        queue.enqueue(name, document["CreationTime"])
+        queue.enqueue(name, document["CreationTime"], capacity_delay(context.settings, kind, name))
         (start or start_supervisor)(root, kind, name, lease)
     except OSError as error:
         queue.leave(name)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from ift_sagemaker.aws.retry import Patience
-from ift_sagemaker.errors import AccessDeniedError, ServiceUnavailableError, ThrottledError
+from ift_sagemaker.errors import (
+    AccessDeniedError,
+    ResourceNotFoundError,
+    ServiceUnavailableError,
+    ThrottledError,
+)
 from tests.unit.handles.fakes import Clock
 
 
@@ -54,3 +59,17 @@ def test_the_pauses_grow_up_to_half_a_minute() -> None:
 
 def test_the_default_patience_uses_the_real_clock() -> None:
     assert Patience().clock() > 0
+
+
+def test_what_was_just_made_is_asked_for_until_it_is_seen() -> None:
+    calls, ask = _failing(3, ResourceNotFoundError("stale"))
+    assert Clock().patience().find(ask) == "answer"  # type: ignore[arg-type]
+    assert len(calls) == 4
+
+
+def test_what_is_not_seen_after_a_minute_is_not_there() -> None:
+    clock = Clock()
+    _, ask = _failing(10**6, ResourceNotFoundError("gone"))
+    with pytest.raises(ResourceNotFoundError):
+        clock.patience().find(ask)  # type: ignore[arg-type]
+    assert clock.now == 60

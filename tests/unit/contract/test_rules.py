@@ -8,9 +8,10 @@ import pytest
 from ift_sagemaker.contract import rules
 from ift_sagemaker.contract.rule import Rule
 from ift_sagemaker.contract.shared_rules import MODEL as MODEL_SOURCE
+from tests.unit.contract.later_cases import LATER_ACCEPTED, LATER_CASES
 from tests.unit.contract.processing_cases import PROCESSING_CASES
+from tests.unit.contract.requests import ACCEPTED as REQUESTS
 from tests.unit.contract.requests import (
-    ACCEPTED,
     ARTEFACT,
     BLUE_GREEN,
     CHANNEL,
@@ -28,7 +29,9 @@ PREFIXES = {
     "CreateModel": "model",
     "CreateEndpointConfig": "endpointconfig",
     "CreateEndpoint": "endpoint",
+    "CreateInferenceComponent": "component",
 }
+ACCEPTED = REQUESTS | LATER_ACCEPTED
 
 
 class Case(NamedTuple):
@@ -361,8 +364,9 @@ def _tag_cases(operation: str, request: dict[str, Any]) -> dict[str, Case]:
 
 CASES = _OWN | {rule: Case(*case) for rule, case in PROCESSING_CASES.items()}
 CASES |= {
-    rule: case for operation in ACCEPTED for rule, case in _tag_cases(operation, ACCEPTED[operation]).items()
+    rule: case for operation in PREFIXES for rule, case in _tag_cases(operation, ACCEPTED[operation]).items()
 }
+CASES |= {rule: Case(*case) for rule, case in LATER_CASES.items()}
 BY_ID = {rule.id: rule for rule in rules.RULES}
 
 

@@ -12,9 +12,11 @@ from ift_sagemaker.errors import (
     AccessDeniedError,
     AttachError,
     ConfigError,
+    CredentialsError,
     EndpointFailed,
     InvocationError,
     QuotaExceededError,
+    ResourceInUseError,
     ResourceNotFoundError,
     WaitTimeout,
 )
@@ -66,6 +68,37 @@ def test_another_model_under_the_name_is_refused() -> None:
         "ml.g5.2xlarge",
     )
     assert all(kind for kind in aws.hosting.values())
+
+
+def test_an_endpoint_on_its_way_out_is_not_attached_to() -> None:
+    aws, clock = FakeAWS(), Clock()
+    _deploy(aws)
+    aws.hosting["endpoint"][JOB]["EndpointStatus"] = "Deleting"
+    clock.on_sleep = lambda: aws.hosting["endpoint"].clear() if clock.now >= 30 else None
+    made = deploy(aws, _plan(), clock.patience()).made  # type: ignore[arg-type]
+    assert made == ("endpoint",)
+
+
+def test_a_name_that_stays_taken_by_what_is_not_seen_is_refused_in_the_end() -> None:
+    aws, clock = FakeAWS(), Clock()
+    _deploy(aws)
+    aws.hosting["endpoint"][JOB]["EndpointStatus"] = "Deleting"
+    with pytest.raises(ResourceInUseError):
+        deploy(aws, _plan(), clock.patience())  # type: ignore[arg-type]
+    assert clock.now == 60
+
+
+def test_credentials_that_end_say_that_the_endpoint_goes_on_and_how_to_return() -> None:
+    aws = FakeAWS()
+    endpoint = _deploy(aws)
+
+    def refuse(_: dict[str, Any]) -> None:
+        raise CredentialsError("expired")
+
+    aws.on_describe = refuse
+    with pytest.raises(CredentialsError, match="goes on") as caught:
+        endpoint.wait()
+    assert f"ift endpoints delete {JOB}" in str(caught.value)
 
 
 @pytest.mark.parametrize("step", ["CreateModel", "CreateEndpointConfig", "CreateEndpoint"])

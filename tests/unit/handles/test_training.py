@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from ift_sagemaker.errors import (
     AccessDeniedError,
     ConfigError,
+    CredentialsError,
     JobError,
     ResourceNotFoundError,
     StorageError,
@@ -78,6 +80,50 @@ def test_a_log_that_may_not_be_read_does_not_end_the_wait(aws: FakeAWS) -> None:
     told = [line.message for look in looks for line in look.lines]
     assert len(told) == 1
     assert "DescribeLogStreams" in told[0]
+
+
+@pytest.mark.parametrize("where", ["description", "log"])
+def test_credentials_that_end_say_that_the_job_goes_on_and_how_to_return(aws: FakeAWS, where: str) -> None:
+    ended = CredentialsError("DescribeTrainingJob: expired", code="ExpiredTokenException")
+
+    def refuse(_: dict[str, Any]) -> None:
+        raise ended
+
+    if where == "log":
+        aws.log_error = ended
+    else:
+        aws.on_describe = refuse
+    with pytest.raises(CredentialsError) as caught:
+        _job(aws).wait(on_progress=list[Progress]().append)
+    assert caught.value.code == "ExpiredTokenException"
+    for text in ("expired", f"Training job {NAME} goes on", f"ift jobs wait {NAME}", "session.training_job("):
+        assert text in str(caught.value)
+
+
+def test_lines_that_come_long_after_the_jobs_end_are_waited_for(aws: FakeAWS) -> None:
+    _ends(aws, "Completed", looks=0)
+    aws.logs = [[], ["a"], [], ["b"]]
+    looks, clock = list[Progress](), Clock()
+    patience = replace(clock.patience(), interval_in_seconds=1.0, late_log_in_seconds=2.0)
+    TrainingJob(NAME, aws, patience).wait(on_progress=looks.append)  # type: ignore[arg-type]
+    assert [line.message for look in looks for line in look.lines] == ["a", "b"]
+    assert clock.now == 5, "over after two silent seconds"
+
+
+def test_a_log_that_never_falls_silent_does_not_hold_the_wait(aws: FakeAWS) -> None:
+    _ends(aws, "Completed", looks=0)
+    aws.logs = [["again"]] * 1000
+    clock = Clock()
+    assert _job(aws, clock).wait().status == "Completed"
+    assert clock.now < 100
+
+
+def test_a_job_that_was_just_made_is_looked_for_until_it_is_seen(aws: FakeAWS) -> None:
+    clock, job = Clock(), aws.jobs.pop(NAME)
+    clock.on_sleep = lambda: aws.jobs.update({NAME: job}) if clock.now >= 20 else None
+    made = TrainingJob(NAME, aws, clock.patience(), made=True)  # type: ignore[arg-type]
+    assert made.refresh().status == "InProgress"
+    assert clock.now == 20
 
 
 def test_a_failed_job_raises_its_reason_and_last_lines(aws: FakeAWS) -> None:

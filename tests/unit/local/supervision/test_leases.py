@@ -170,3 +170,18 @@ def test_a_child_that_the_kernel_does_not_give_back_is_not_waited_for() -> None:
     assert processes.reap([1, 2], stuck, clock.sleep) == {2}
     assert set(flags) == {os.WNOHANG}
     assert sum(clock.slept) < 1
+
+
+def test_who_waits_for_capacity_is_passed_over_until_it_is_there(tmp_path: Path) -> None:
+    clock = FakeTime()
+    slots = Slots(tmp_path, TRAINING_JOB, 1, clock)
+    held = [acquire(lease_path(tmp_path, TRAINING_JOB, name)) for name in ("first", "second")]
+    slots.enqueue("first", clock.now, delay=30)
+    slots.enqueue("second", clock.now + 1)
+    assert slots.take("first") is None
+    taken = slots.take("second")
+    assert taken is not None
+    taken.release()
+    clock.now += 30
+    assert slots.take("first") is not None
+    assert all(held)
