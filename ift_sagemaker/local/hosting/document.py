@@ -142,6 +142,8 @@ def new_endpoint(
         "_settings": settings.recorded(),
         "_container": dict(model["PrimaryContainer"]),
         "_command": list(container.command),
+        "_image": [container.image, container.replaces_entrypoint],
+        "_executed": container.executed,
         "_variant": name,
         "_startup_timeout": variant.get("ContainerStartupHealthCheckTimeoutInSeconds")
         or DEFAULT_STARTUP_TIMEOUT,

@@ -6,7 +6,7 @@ from typing import Any
 
 from ift_sagemaker.local.hosting import document as endpoint_document
 from ift_sagemaker.local.running.images import hosting_container
-from ift_sagemaker.local.running.isolation import choose
+from ift_sagemaker.local.running.isolation import choose, engine_of
 from ift_sagemaker.local.state.paging import Listing, listed
 from ift_sagemaker.local.state.resources import (
     ENDPOINT,
@@ -43,7 +43,8 @@ def create_model(context: Context, params: dict[str, Any]) -> dict[str, Any]:
     name = params["ModelName"]
     arn = arn_of(context, MODEL, name)
     model = endpoint_document.new_model(params, arn, context.clock())
-    container = hosting_container(context.store.root, model["PrimaryContainer"]["Image"])
+    engine = engine_of(context.settings.runner)
+    container = hosting_container(context.store.root, model["PrimaryContainer"]["Image"], engine)
     _check_model_data(context, model["PrimaryContainer"])
     model["_tags"] = merged(model["_tags"], [{"Key": IMAGE_TAG, "Value": container.executed}])
     insert(context, MODEL, name, model)
@@ -113,8 +114,9 @@ def create_endpoint(context: Context, params: dict[str, Any]) -> dict[str, Any]:
         raise taken(context, ENDPOINT, name)
     variant = require(context, ENDPOINT_CONFIG, params["EndpointConfigName"])["ProductionVariants"][0]
     model = require(context, MODEL, variant["ModelName"])
-    container = hosting_container(context.store.root, model["PrimaryContainer"]["Image"])
     runner = choose(context.settings)
+    engine = engine_of(runner.name)
+    container = hosting_container(context.store.root, model["PrimaryContainer"]["Image"], engine)
     endpoint = endpoint_document.new_endpoint(
         params,
         arn,

@@ -210,6 +210,7 @@ class EndpointRun:
         readable, writable = os.pipe()
         pump = LogPump(readable, self._ship, self._last.append, self._context.clock, self._waits.monotonic)
         self._introduce()
+        image, replaces_entrypoint = self._endpoint.get("_image", ("", False))
         try:
             program = self._runner.start(
                 Launch(
@@ -221,6 +222,9 @@ class EndpointRun:
                     network=True,
                     read_only=("model",),
                     hidden=(self._context.store.root,),
+                    image=image,
+                    replaces_entrypoint=replaces_entrypoint,
+                    port=port,
                 )
             )
         except StartError as error:
@@ -283,7 +287,7 @@ class EndpointRun:
 
     def _introduce(self) -> None:
         image = self._endpoint["_container"]["Image"]
-        executed = " ".join(self._endpoint["_command"])
+        executed = " ".join([self._endpoint.get("_executed", ""), *self._endpoint["_command"]])
         lines = introduction(self._runner, image, executed, network=True)
         now = int(self._context.clock() * 1000)
         self._ship([(now, line) for line in lines])

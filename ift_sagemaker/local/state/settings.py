@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 
 ACCOUNT = "123456789012"
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/ift-local"
-RUNNERS = ("auto", "process", "bwrap")
-REQUIREMENTS = ("", "bwrap")
+RUNNERS = ("auto", "process", "bwrap", "docker", "podman", "finch", "nerdctl")
+REQUIREMENTS = ("", *RUNNERS[1:])
+_SIZE = re.compile(r"(\d+)([kmgt]?)b?", re.ASCII)
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class LocalSettings:
     endpoint_slots: int = 4
     stop_grace_in_seconds: float = 120.0
     role_arn: str = ROLE_ARN
+    memory_in_bytes: int | None = None
+    processors: float | None = None
 
     def __post_init__(self) -> None:
         # one name for one root: supervisors are found by the root in their command
@@ -60,6 +65,8 @@ class LocalSettings:
             job_slots=_count(found, "IFT_LOCAL_JOB_SLOTS", max(1, (os.cpu_count() or 1) // 2)),
             endpoint_slots=_count(found, "IFT_LOCAL_ENDPOINT_SLOTS", 4),
             stop_grace_in_seconds=_seconds(found, "IFT_LOCAL_STOP_GRACE", 120.0),
+            memory_in_bytes=_size(found, "IFT_LOCAL_MEMORY"),
+            processors=_cores(found, "IFT_LOCAL_CPUS"),
         )
 
     def recorded(self) -> dict[str, Any]:
@@ -105,6 +112,30 @@ def _count(environment: Mapping[str, str], name: str, default: int) -> int:
     if not value.isascii() or not value.isdigit() or int(value) < 1:
         raise ConfigError(f"{name} is {value!r}; set it to a whole number from 1 up", field=name, value=value)
     return int(value)
+
+
+def _cores(environment: Mapping[str, str], name: str) -> float | None:
+    value = environment.get(name, "")
+    if not value:
+        return None
+    if not re.fullmatch(r"\d+(\.\d+)?", value, re.ASCII) or not 0.01 <= float(value) <= 1024:
+        raise ConfigError(
+            f"{name} is {value!r}; set it to a number of cores such as 2 or 0.5", field=name, value=value
+        )
+    return float(value)
+
+
+def _size(environment: Mapping[str, str], name: str) -> int | None:
+    value = environment.get(name, "")
+    if not value:
+        return None
+    found = _SIZE.fullmatch(value.lower())
+    size = int(found[1]) * _UNITS[found[2]] if found else 0
+    if size < _UNITS["m"]:
+        raise ConfigError(
+            f"{name} is {value!r}; set it to a size such as 8g or 512m", field=name, value=value
+        )
+    return size
 
 
 def _seconds(environment: Mapping[str, str], name: str, default: float) -> float:

@@ -137,6 +137,7 @@ class TrainingRun:
             os.close(readable)
 
     def _start(self, output: int) -> Program:
+        image, replaces_entrypoint = self._job.get("_image", ("", False))
         program = self._runner.start(
             Launch(
                 command=tuple(self._job["_command"]),
@@ -146,6 +147,8 @@ class TrainingRun:
                 output=output,
                 read_only=("input",),
                 hidden=(self._context.store.root,),
+                image=image,
+                replaces_entrypoint=replaces_entrypoint,
             )
         )
         self._update(lambda job, now: _training(job, now, program.record()))
