@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-TIERS = ("unit", "property", "contract", "e2e", "docs")
-MARKED = ("bwrap", "data", "slow")
+TIERS = ("unit", "property", "contract", "containers", "e2e", "docs")
+MARKED = ("bwrap", "engine", "data", "slow")
 
 
 @cache
