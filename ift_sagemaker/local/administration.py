@@ -16,7 +16,7 @@ from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.running import isolation
 from ift_sagemaker.local.running.engines import Engine, EngineError
 from ift_sagemaker.local.running.images import REGISTRY_FILE
-from ift_sagemaker.local.running.processes import PROC, Process, children, everything, kill, remains
+from ift_sagemaker.local.running.processes import PROC, Process, children, everything, kill, read, remains
 from ift_sagemaker.local.state.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL, TRAINING_JOB, Document
 from ift_sagemaker.local.state.settings import Context, LocalSettings
 from ift_sagemaker.local.supervision import launch
@@ -84,8 +84,14 @@ def reset(settings: LocalSettings, sleep: Callable[[float], None] = time.sleep) 
     if not root.exists():
         return
     _refuse_foreign(root)
+    before = list(_running(root))
+    for process, _ in _supervisors(root):
+        kill(process)
+    # an engine must end its containers itself: it waits long for one that was killed behind its back
+    for engine, container in _containers(settings):
+        engine.remove(container)
     waited = 0.0
-    while running := list(_running(root)):
+    while running := [*filter(_still_runs, before), *_running(root)]:
         for process in running:
             kill(process)
         if waited >= _PATIENCE_IN_SECONDS:
@@ -96,9 +102,12 @@ def reset(settings: LocalSettings, sleep: Callable[[float], None] = time.sleep) 
             )
         waited += 0.05
         sleep(0.05)
-    for engine, container in _containers(settings):
-        engine.remove(container)
     _remove(root)
+
+
+def _still_runs(process: Process) -> bool:
+    there = read(process.pid)
+    return there is not None and there.started == process.started
 
 
 def _refuse_foreign(root: Path) -> None:

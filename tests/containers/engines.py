@@ -39,7 +39,7 @@ def run(engine: Engine, *words: str, seconds: float = 60) -> subprocess.Complete
 
 
 SHUT: Sequence[str] = (
-    *("--pull=never", "--network", "none", "--read-only", "--tmpfs", "/tmp"),
+    *("--pull=never", "--network", "none", "--read-only", "--tmpfs", "/tmp"),  # noqa: S108 - inside
     *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "256"),
     *("--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096"),
 )

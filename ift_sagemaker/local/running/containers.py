@@ -170,7 +170,7 @@ class ContainerRunner:
                     hand_over(folder, *self._user)
             # the end of a descriptor's name is read once; it has no name on disk and is in nobody's arguments
             told = ("run", "--env-file", f"/proc/self/fd/{variables}", *words)
-            container = self.engine.call(*told, pass_fds=(variables,)).split()[-1]
+            container = self.engine.call(*told, pass_fds=(variables,), cwd=launch.ml_root.parent).split()[-1]
         except (EngineError, OSError, IndexError) as error:
             with suppress(EngineError):
                 self._remove_all(launch.ml_root)

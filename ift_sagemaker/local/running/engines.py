@@ -65,8 +65,8 @@ class Engine:
         """The arguments of a process that gives the engine these words."""
         return [self.program or shutil.which(self.name) or self.name, *words]
 
-    def call(self, *words: str, pass_fds: Sequence[int] = ()) -> str:
-        """What the engine printed.
+    def call(self, *words: str, pass_fds: Sequence[int] = (), cwd: Path = Path("/")) -> str:
+        """What the engine printed. podman's monitor stays in `cwd`, and writes there of memory that ran out.
 
         Raises:
             EngineSilent: there is no such program, or it took more than `seconds`.
@@ -81,6 +81,7 @@ class Engine:
                 check=False,
                 env=dict(self.environment),
                 pass_fds=tuple(pass_fds),
+                cwd=cwd,
             )
         except subprocess.TimeoutExpired:
             raise EngineSilent(
