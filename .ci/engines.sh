@@ -76,12 +76,12 @@ engines_base() {
 }
 
 engines_wheels() {
-  .venv/bin/python infra/container/build.py wheels --context "$ENGINES_AT/images"
+  "${BUILD_PYTHON:-.venv/bin/python}" infra/container/build.py wheels --context "$ENGINES_AT/images"
 }
 
 # Debian's own docker: a newer client that comes first on the PATH may lack what builds.
 engines_build() {
-  .venv/bin/python infra/container/build.py build --engine "$1" --base localhost/ift-base:bookworm \
+  "${BUILD_PYTHON:-.venv/bin/python}" infra/container/build.py build --engine "$1" --base localhost/ift-base:bookworm \
     --context "$ENGINES_AT/images" >"$ENGINES_AT/build.log" 2>&1 || { tail -n 40 "$ENGINES_AT/build.log"; return 1; }
 }
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.containers import engines
+
 TIERS = ("unit", "property", "contract", "containers", "e2e", "docs")
 MARKED = ("bwrap", "engine", "data", "slow")
 
@@ -28,6 +30,9 @@ def _missing(marker: str) -> str | None:
     """Why tests of a marker cannot run here; None where they can."""
     if marker == "bwrap" and not _bubblewrap_works():
         return "bubblewrap is not installed, or the kernel grants no user namespaces"
+    if marker == "engine" and not engines.required():
+        reasons = [engines.missing(name) for name in engines.TESTED]
+        return None if None in reasons else "; ".join(map(str, reasons))
     if marker == "data" and not os.environ.get("IFT_TEST_DATA"):
         return "IFT_TEST_DATA names no folder with the real data sets"
     return None

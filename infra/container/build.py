@@ -58,7 +58,7 @@ def fetch_wheels(wheelhouse: Path, torch: list[str]) -> None:
     wheelhouse.mkdir(parents=True, exist_ok=True)
     wheels_only = ["--only-binary", ":all:", "--python-version", PYTHON, "--implementation", "cp"]
     platforms = [word for platform in PLATFORMS for word in ("--platform", platform)]
-    download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(wheelhouse)]
+    download = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "--dest", str(wheelhouse)]
     download += [*wheels_only, *platforms]
     subprocess.run([*download, "--require-hashes", "-r", str(HERE / "serve.lock")], check=True)
     if not list(wheelhouse.glob("torch-*.whl")):
