@@ -40,7 +40,7 @@ def test_rows_become_answers_in_containers(
             "tokenizer_config.json",
             "ift_model.json",
         }
-        assert job.executed["ift:executed-image"].startswith("ift-sagemaker-train:")
+        assert job.executed["executed-image"].startswith("ift-sagemaker-train:")
         with job.deploy() as endpoint:
             answer = endpoint.invoke(rows.prompt(rows[0]), max_tokens=5)
             assert answer.finish_reason in {"stop", "length"}
