@@ -53,6 +53,9 @@ EOF
   export CONTAINERS_CONF="$ENGINES_AT/containers.conf" CONTAINERS_STORAGE_CONF="$ENGINES_AT/storage.conf"
   export DOCKER_HOST="unix://$ENGINES_AT/docker.sock"
   FORWARDING=$(cat /proc/sys/net/ipv4/ip_forward)
+  PODMAN_LOCK=/dev/shm/libpod_lock
+  [ -e "$PODMAN_LOCK" ] && PODMAN_LOCK=
+  true
 }
 
 engines_start_docker() {
@@ -127,5 +130,6 @@ engines_forget_podmans_bridge() {
     iptables -t "$table" -S 2>/dev/null | sed -n 's/^-N \(CNI-.*\)/\1/p' |
       while read -r chain; do iptables -t "$table" -F "$chain"; iptables -t "$table" -X "$chain"; done 2>/dev/null
   done
+  [ -z "$PODMAN_LOCK" ] || rm -f "$PODMAN_LOCK"
   echo "$FORWARDING" >/proc/sys/net/ipv4/ip_forward
 }
