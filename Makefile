@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: clients demo test check format clean
+.PHONY: clients demo test check format clean images locks
 .DEFAULT_GOAL := test
 
 # Which torch to install: a plain `torch` brings the newest CUDA build on most indexes. Where this version is one
@@ -39,6 +39,20 @@ check: $(STAMP)
 
 test: $(STAMP) check
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+# The images behind `train` and `serve`, for docker, podman or whatever takes their words. Without a registry see
+# infra/container/base.sh, and name its image: make images ENGINE=podman BASE=localhost/ift-base:bookworm
+ENGINE ?= docker
+BASE ?= python:3.11-slim-bookworm
+images: $(STAMP)
+	$(BIN)/python infra/container/build.py --engine $(ENGINE) --base $(BASE) --torch "$(TORCH)"
+
+# Needs uv, and in WHEELS torch's build for the processor, whose needs are those of every build but CUDA's own
+LOCK := uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes \
+	--no-annotate --no-header --no-emit-index-url --no-emit-find-links --no-emit-package torch
+locks:
+	$(LOCK) --find-links $(WHEELS) infra/container/train.in --output-file infra/container/train.lock
+	$(LOCK) --find-links $(WHEELS) infra/container/serve.in --output-file infra/container/serve.lock
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-TIERS = ("unit", "property", "contract", "e2e", "docs")
-MARKED = ("bwrap", "clients", "data", "slow")
+from tests.containers import engines
+
 CLIENTS = Path(__file__).parents[1] / ".venv-clients" / ".installed"
+TIERS = ("unit", "property", "contract", "containers", "e2e", "docs")
+MARKED = ("bwrap", "clients", "engine", "data", "slow")
 
 
 @cache
@@ -31,6 +33,9 @@ def _missing(marker: str) -> str | None:
         return "bubblewrap is not installed, or the kernel grants no user namespaces"
     if marker == "clients" and not CLIENTS.exists() and not os.environ.get("IFT_REQUIRE_CLIENTS"):
         return "the official SDK and the AWS CLI are not installed: `make clients`"
+    if marker == "engine" and not engines.required():
+        reasons = [engines.missing(name) for name in engines.TESTED]
+        return None if None in reasons else "; ".join(map(str, reasons))
     if marker == "data" and not os.environ.get("IFT_TEST_DATA"):
         return "IFT_TEST_DATA names no folder with the real data sets"
     return None

@@ -28,6 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             from ift_sagemaker.container.lifecycle import run_server
 
             return run_server("ift_sagemaker.container.serve")
+        case ["first", *words]:
+            from ift_sagemaker.container.first import run
+
+            return run(words)
+        case ["ping"]:
+            from ift_sagemaker.container.first import ping
+
+            return ping()
         case ["convert", source, target]:
             from ift_sagemaker.container.convert import convert_command
 

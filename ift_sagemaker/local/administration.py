@@ -16,9 +16,17 @@ from ift_sagemaker.local.context import create_context
 from ift_sagemaker.local.door import register
 from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.running import isolation
+from ift_sagemaker.local.running.engines import Engine, EngineError
 from ift_sagemaker.local.running.images import REGISTRY_FILE
-from ift_sagemaker.local.running.processes import PROC, Process, children, everything, kill, remains
-from ift_sagemaker.local.state.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL, PROCESSING_JOB, TRAINING_JOB
+from ift_sagemaker.local.running.processes import PROC, Process, children, everything, kill, read, remains
+from ift_sagemaker.local.state.resources import (
+    ENDPOINT,
+    ENDPOINT_CONFIG,
+    MODEL,
+    PROCESSING_JOB,
+    TRAINING_JOB,
+    Document,
+)
 from ift_sagemaker.local.state.settings import Context, LocalSettings
 from ift_sagemaker.local.supervision import launch
 from ift_sagemaker.local.supervision.folders import remove_tree
@@ -39,8 +47,8 @@ def status(settings: LocalSettings) -> dict[str, Any]:
     """What there is and what runs, as plain data; makes nothing where there is no local AWS yet.
 
     `servers` are those of `serve`, by address, with their process numbers. `processes` are the numbers of
-    all supervisors and of the programs they run, `ports` the TCP ports on which one of them listens,
-    `bytes` what the state takes on disk.
+    all supervisors and of the programs they run, `containers` the identifiers of the containers they run in,
+    `ports` the TCP ports on which one of them listens, `bytes` what the state takes on disk.
     """
     found: dict[str, Any] = {
         "root": str(settings.root),
@@ -67,6 +75,7 @@ def status(settings: LocalSettings) -> dict[str, Any]:
     return {
         **found,
         "processes": sorted(process.pid for process in running),
+        "containers": _containers_told(settings),
         "ports": sorted({port for process in running for port in _ports(process.pid)}),
         "bytes": _size(settings.root),
     }
@@ -107,8 +116,14 @@ def reset(settings: LocalSettings, sleep: Callable[[float], None] = time.sleep) 
         return
     _refuse_foreign(root)
     _end_servers(root, sleep)
+    before = list(_running(root))
+    for process, _ in _supervisors(root):
+        kill(process)
+    # an engine must end its containers itself: it waits long for one that was killed behind its back
+    for engine, container in _containers(settings):
+        engine.remove(container)
     waited = 0.0
-    while running := list(_running(root)):
+    while running := [*filter(_still_runs, before), *_running(root)]:
         for process in running:
             kill(process)
         if waited >= _PATIENCE_IN_SECONDS:
@@ -120,6 +135,11 @@ def reset(settings: LocalSettings, sleep: Callable[[float], None] = time.sleep) 
         waited += 0.05
         sleep(0.05)
     _remove(root)
+
+
+def _still_runs(process: Process) -> bool:
+    there = read(process.pid)
+    return there is not None and there.started == process.started
 
 
 def _refuse_foreign(root: Path) -> None:
@@ -197,18 +217,52 @@ def _running(root: Path) -> Iterator[Process]:
 
 
 def _orphans(root: Path) -> list[Process]:
+    records = [record for _, document in _documents(root) for record in document.get("_programs", [])]
+    return [process for record in records for process in remains(record)]
+
+
+def _documents(root: Path) -> list[tuple[str, Document]]:
     from ift_sagemaker.local.state.store import Store
 
-    documents = []
     # a damaged state, or one of another version, names nobody, and must not keep a reset from it
     with suppress(sqlite3.DatabaseError, ConfigError):
         store = Store(root)
         try:
-            documents = [found for kind in KINDS for found in store.list(kind)]
+            return [(kind, document) for kind in KINDS for document in store.list(kind)]
         finally:
             store.close()
-    records = [record for found in documents for record in found.get("_programs", [])]
-    return [process for record in records for process in remains(record)]
+    return []
+
+
+def _containers(settings: LocalSettings) -> list[tuple[Engine, str]]:
+    """All containers of this root, with their engines: those of work that has not ended, and the one set.
+
+    Raises ConfigError where an engine of unfinished work does not answer.
+    """
+    if not (settings.root / STATE_FILE).exists():
+        return []
+    supervised = [
+        document
+        for kind, document in _documents(settings.root)
+        if KINDS[kind].behaviour.is_supervised(document)
+    ]
+    needed = {document["_runner"] for document in supervised}
+    found = []
+    for name in sorted({settings.runner} | needed):
+        engine = isolation.engine_of(name)
+        try:
+            found += [(engine, container) for container in engine.containers(settings.root)] if engine else []
+        except EngineError as error:
+            if name in needed:
+                raise ConfigError(str(error), field="IFT_LOCAL_RUNNER", value=name) from error
+    return found
+
+
+def _containers_told(settings: LocalSettings) -> list[str]:
+    try:
+        return sorted(container for _, container in _containers(settings))
+    except ConfigError as error:
+        return [f"unknown: {error.message}"]
 
 
 def _command(pid: int) -> list[str]:

@@ -56,6 +56,7 @@ def _in_fleet(number: int, one: Served, now: float) -> Document:
         "weight": one.variant["InitialVariantWeight"],
         "container": dict(one.model["PrimaryContainer"]),
         "command": list(one.container.command),
+        "image": [one.container.image, one.container.replaces_entrypoint],
         "executed": one.container.executed,
         "startup_timeout": one.variant.get("ContainerStartupHealthCheckTimeoutInSeconds")
         or DEFAULT_STARTUP_TIMEOUT,

@@ -10,7 +10,7 @@ from ift_sagemaker.local.hosting import document as endpoint_document
 from ift_sagemaker.local.hosting.backlog import DELETED, Backlog
 from ift_sagemaker.local.hosting.revival import as_it_is
 from ift_sagemaker.local.running.images import hosting_container
-from ift_sagemaker.local.running.isolation import choose
+from ift_sagemaker.local.running.isolation import choose, engine_of
 from ift_sagemaker.local.state.paging import Listing, page_of
 from ift_sagemaker.local.state.resources import (
     ENDPOINT,
@@ -49,7 +49,8 @@ def create_model(context: Context, params: dict[str, Any]) -> dict[str, Any]:
     name = params["ModelName"]
     arn = arn_of(context, MODEL, name)
     model = configuration.new_model(params, arn, context.clock())
-    container = hosting_container(context.store.root, model["PrimaryContainer"]["Image"])
+    engine = engine_of(context.settings.runner)
+    container = hosting_container(context.store.root, model["PrimaryContainer"]["Image"], engine)
     _check_model_data(context, model["PrimaryContainer"])
     model["_tags"] = merged(model["_tags"], [{"Key": IMAGE_TAG, "Value": container.executed}])
     insert(context, MODEL, name, model)
@@ -139,7 +140,8 @@ def _fleet(context: Context, number: int, config_name: str, now: float) -> Docum
 
 def _served(context: Context, variant: Document) -> endpoint_document.Served:
     model = require(context, MODEL, variant["ModelName"])
-    container = hosting_container(context.store.root, model["PrimaryContainer"]["Image"])
+    engine = engine_of(context.settings.runner)
+    container = hosting_container(context.store.root, model["PrimaryContainer"]["Image"], engine)
     return endpoint_document.Served(variant, model, container)
 
 

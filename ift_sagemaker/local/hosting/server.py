@@ -279,6 +279,7 @@ class VariantServer:
         readable, writable = os.pipe()
         pump = LogPump(readable, self.ship, self._last.append, site.context.clock, site.waits.monotonic)
         self._introduce()
+        image, replaces_entrypoint = self._variant["image"]
         try:
             program = site.runner.start(
                 Launch(
@@ -290,7 +291,8 @@ class VariantServer:
                     network=True,
                     read_only=("model",),
                     hidden=(site.context.store.root,),
-                    image=self._variant["container"]["Image"],
+                    image=image,
+                    replaces_entrypoint=replaces_entrypoint,
                     port=port,
                 )
             )
@@ -317,7 +319,8 @@ class VariantServer:
         }
 
     def _introduce(self) -> None:
-        image, executed = self._variant["container"]["Image"], " ".join(self._variant["command"])
+        image = self._variant["container"]["Image"]
+        executed = " ".join([self._variant["executed"], *self._variant["command"]])
         now = int(self._site.context.clock() * 1000)
         lines = introduction(self._site.runner, image, executed, network=True)
         self.ship([(now, line) for line in lines])

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ift_sagemaker.local.protocol.errors import ServiceError
-from ift_sagemaker.local.running.runner import Isolation
+from ift_sagemaker.local.running.runner import Isolation, Runner
 from ift_sagemaker.local.state.resources import MAX_REASON, Document, invalid, not_offered_yet, split_s3
 from ift_sagemaker.local.state.settings import LocalSettings
 from ift_sagemaker.wire.paths import ML_ROOT
@@ -186,8 +186,14 @@ def ended(job: Document, status: str, now: float, reason: str = "", message: str
     return done
 
 
-def isolation(job: Document, given: Isolation) -> Isolation:
-    """What holds for the job's programs: several of them cannot reach one another by name."""
-    if len(hosts(job)) == 1:
+def isolation(job: Document, runner: Runner) -> Isolation:
+    """What holds for the job's programs: only in bubblewrap can several reach one another by name."""
+    given = runner.isolation(network=False)
+    if len(hosts(job)) == 1 or has_names(runner):
         return given
     return Isolation(given.enforced, (*given.unenforced, NO_NAMES))
+
+
+def has_names(runner: Runner) -> bool:
+    """Whether the programs of several hosts have a network of their own, in which their names resolve."""
+    return runner.name == "bwrap"

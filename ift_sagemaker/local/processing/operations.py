@@ -7,7 +7,7 @@ from typing import Any
 from ift_sagemaker.local.processing import document as job_document
 from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.running.images import processing_container
-from ift_sagemaker.local.running.isolation import choose
+from ift_sagemaker.local.running.isolation import choose, engine_of
 from ift_sagemaker.local.running.runner import Runner
 from ift_sagemaker.local.state.paging import Listing
 from ift_sagemaker.local.state.resources import (
@@ -62,6 +62,7 @@ def with_execution(context: Context, job: Document, runner: Runner) -> Document:
         program["ImageUri"],
         program.get("ContainerEntrypoint", []),
         program.get("ContainerArguments", []),
+        engine_of(runner.name),
     )
     told = (
         {"Key": RUNNER_TAG, "Value": runner.name},
@@ -71,8 +72,9 @@ def with_execution(context: Context, job: Document, runner: Runner) -> Document:
         **job,
         "_tags": merged(job["_tags"], told),
         "_command": list(container.command),
+        "_image": [container.image, container.replaces_entrypoint],
         "_runner": runner.name,
-        "_isolation": job_document.isolation(job, runner.isolation(network=False)).record(),
+        "_isolation": job_document.isolation(job, runner).record(),
         "_images": {"asked": program["ImageUri"], "executed": container.executed},
     }
 

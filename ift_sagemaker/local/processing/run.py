@@ -162,6 +162,7 @@ class ProcessingRun:
             os.close(readable)
 
     def _start(self, host: _Host) -> Program:
+        image, replaces_entrypoint = self._job.get("_image", ("", False))
         try:
             return self._runner.start(
                 Launch(
@@ -172,9 +173,10 @@ class ProcessingRun:
                     output=host.output.fileno(),
                     read_only=guarded(self._job),
                     hidden=(self._context.store.root,),
-                    image=self._job["_images"]["asked"],
+                    image=image,
+                    replaces_entrypoint=replaces_entrypoint,
                     host=host.name,
-                    hosts=job_document.addresses(self._job),
+                    hosts=job_document.addresses(self._job) if job_document.has_names(self._runner) else {},
                 )
             )
         finally:
@@ -266,8 +268,8 @@ class ProcessingRun:
         images = self._job["_images"]
         executed = f"{images['executed']}, {' '.join(self._job['_command'])}"
         lines = introduction(self._runner, images["asked"], executed, network=False)
-        several = len(self._roots) > 1
-        return [*lines, f"ift-local: not enforced either: {job_document.NO_NAMES}"] if several else lines
+        nameless = len(self._roots) > 1 and not job_document.has_names(self._runner)
+        return [*lines, f"ift-local: not enforced either: {job_document.NO_NAMES}"] if nameless else lines
 
     def _report(self, text: str) -> None:
         with suppress(sqlite3.Error):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ift_sagemaker.local.running import processes
+from ift_sagemaker.local.running.limits import ControlGroup, Limits
 from ift_sagemaker.local.running.private_network import HOSTS_FILE, PrivateNetwork, hosts_file, is_shared
 from ift_sagemaker.local.running.runner import (
     Isolation,
@@ -26,7 +27,10 @@ from ift_sagemaker.local.running.runner import (
     Program,
     StartError,
     end_processes,
+    limited_group,
+    sealed_text,
     spawn,
+    told_limits,
 )
 from ift_sagemaker.wire.paths import ML_ROOT
 
@@ -68,13 +72,15 @@ class BubblewrapRunner:
 
     name = "bwrap"
 
-    def __init__(self, program: str | None = None) -> None:
+    def __init__(self, program: str | None = None, limits: Limits | None = None) -> None:
         self._program = program or shutil.which(PROGRAM) or PROGRAM
         self._network: PrivateNetwork | None = None
+        self._limits = limits or Limits()
 
     def isolation(self, *, network: bool) -> Isolation:
         closed = () if network else ("network isolation",)
         shared = ("network isolation (it serves on loopback)",) if network else ()
+        limited, unlimited = told_limits(self._limits)
         return Isolation(
             enforced=(
                 *closed,
@@ -82,15 +88,16 @@ class BubblewrapRunner:
                 "read-only machine and inputs",
                 "home and local root hidden",
                 "separation from other processes",
+                *limited,
             ),
-            unenforced=(*shared, "memory and processor limits"),
+            unenforced=(*shared, *unlimited),
         )
 
     def start(self, launch: Launch) -> Program:
         (launch.scratch / "home").mkdir(parents=True, exist_ok=True)
         environment = {**launch.environment, "HOME": "/tmp/home", "TMPDIR": "/tmp"}  # noqa: S108 - private
-        variables = _sealed_text(variables_as_arguments(environment))
-        names = _sealed_text(hosts_file(launch))
+        variables = sealed_text(variables_as_arguments(environment))
+        names = sealed_text(hosts_file(launch))
         readable, writable = os.pipe()
         try:
             told = ("--info-fd", str(writable), "--args", str(variables))
@@ -99,10 +106,11 @@ class BubblewrapRunner:
             command = [*bwrap, *arguments(launch), *covering, "--", *launch.command]
             # bwrap itself runs outside: the program's variables (LD_PRELOAD) must not reach it
             passed = (writable, variables, *((names,) if covering else ()))
-            process = spawn(command, {}, launch.output, cwd=Path("/"), pass_fds=passed)
+            group = limited_group(self._limits, launch.ml_root)
+            process = spawn(command, {}, launch.output, cwd=Path("/"), pass_fds=passed, group=group)
             os.close(writable)
             writable = -1
-            return self._started(process, readable)
+            return self._started(process, readable, group)
         finally:
             for descriptor in (readable, writable, variables, names):
                 if descriptor >= 0:
@@ -120,15 +128,17 @@ class BubblewrapRunner:
         return self._network.entering()
 
     @staticmethod
-    def _started(process: subprocess.Popen[bytes], information: int) -> Program:
+    def _started(process: subprocess.Popen[bytes], information: int, group: ControlGroup | None) -> Program:
         text = _read_all(information, _START_TIMEOUT)
         try:
             inside = int(json.loads(text)["child-pid"])
         except (ValueError, KeyError):
             process.kill()
             process.wait()
+            if group is not None:
+                group.remove(processes.kill_number)
             raise StartError("bwrap could not make its namespaces; its own words are in the log") from None
-        return BubblewrapProgram(process, inside=inside)
+        return BubblewrapProgram(process, group=group, inside=inside)
 
 
 def variables_as_arguments(environment: Mapping[str, str]) -> bytes:
@@ -143,15 +153,6 @@ def variables_as_arguments(environment: Mapping[str, str]) -> bytes:
             raise StartError(f"{name!r} cannot be an environment variable")
         words += ["--setenv", name, value]
     return b"".join(os.fsencode(word) + b"\0" for word in words)
-
-
-def _sealed_text(content: bytes) -> int:
-    """A descriptor to read `content` from, which has no name that another process could open."""
-    descriptor = os.memfd_create("arguments")
-    with os.fdopen(descriptor, "wb", closefd=False) as file:
-        file.write(content)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
 
 
 def arguments(launch: Launch) -> list[str]:

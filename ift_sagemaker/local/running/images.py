@@ -4,6 +4,9 @@ A run records both, the image asked for and what was executed in its place; it i
 software inside AWS's image. `images.json` in the local root adds rows of the user's own:
 
     [{"image": "*/my-server:*", "command": ["python3", "/opt/ml/model/server.py"]}]
+
+With a container engine it is the image itself that runs, where the engine has it; else this project's own
+image stands in, and runs what the table says.
 """
 
 from __future__ import annotations
@@ -15,22 +18,44 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Protocol
 
+from ift_sagemaker import __version__
 from ift_sagemaker.local.protocol.errors import ServiceError
+from ift_sagemaker.local.running.engines import EngineError
 from ift_sagemaker.local.state.resources import invalid
 
 REGISTRY_FILE = "images.json"
 SERVE = ("python3", "-m", "ift_sagemaker.container", "serve")
 PYTHON_IMAGE = f"ift-local/python:{platform.python_version()}"
+TRAIN_STAND_IN = f"ift-sagemaker-train:{__version__}"
+SERVE_STAND_IN = f"ift-sagemaker-serve:{__version__}"
 SERVE_IMAGE = f"ift-local/serve:python-{platform.python_version()}"
 
 
 @dataclass(frozen=True)
 class LocalContainer:
-    """What runs in place of an image: a name to record, and the command in the container's own paths."""
+    """What runs in place of an image: a name to record, and the command in the container's own paths.
+
+    With a container engine `image` is the one that it starts, and with `replaces_entrypoint` the command
+    stands in place of that image's own entrypoint.
+    """
 
     executed: str
     command: tuple[str, ...]
+    image: str = ""
+    replaces_entrypoint: bool = False
+
+
+class ImageStore(Protocol):
+    """A container engine: what images are on this machine."""
+
+    @property
+    def name(self) -> str:
+        """What the settings call it."""
+
+    def image_id(self, image: str) -> str | None:
+        """An image's 64 hexadecimal digits, None where it is not here. Raises EngineError."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +97,30 @@ def training_title(image: str) -> str:
 
 
 def training_container(
-    root: Path, image: str, entrypoint: Sequence[str], arguments: Sequence[str]
+    root: Path,
+    image: str,
+    entrypoint: Sequence[str],
+    arguments: Sequence[str],
+    engine: ImageStore | None = None,
 ) -> LocalContainer:
-    """What runs a training job: its own entrypoint under this Python, whatever the image.
+    """What runs a training job: with an engine that has it the image, else the job's own entrypoint.
 
     Raises:
-        ServiceError: there is no entrypoint, so the image's own program would be needed.
+        ServiceError: there is no entrypoint, so the image's own program would be needed; or the engine has
+            neither the image nor its stand-in.
     """
+    if engine is None:
+        return _training_command(root, image, entrypoint, arguments)
+    words = (*entrypoint, *(arguments or (() if entrypoint else ("train",))))
+    if found := _found(engine, image):
+        return LocalContainer(_named(image, found), words, found, replaces_entrypoint=bool(entrypoint))
+    command = _training_command(root, image, entrypoint, arguments).command
+    return _stand_in(engine, image, TRAIN_STAND_IN, command)
+
+
+def _training_command(
+    root: Path, image: str, entrypoint: Sequence[str], arguments: Sequence[str]
+) -> LocalContainer:
     if entrypoint:
         return LocalContainer(PYTHON_IMAGE, (*entrypoint, *arguments))
     registered = _registered(root, image)
@@ -89,13 +131,30 @@ def training_container(
 
 
 def processing_container(
-    root: Path, image: str, entrypoint: Sequence[str], arguments: Sequence[str]
+    root: Path,
+    image: str,
+    entrypoint: Sequence[str],
+    arguments: Sequence[str],
+    engine: ImageStore | None = None,
 ) -> LocalContainer:
-    """What runs a processing job: its own entrypoint under this Python, whatever the image.
+    """What runs a processing job: with an engine that has it the image, else the job's own entrypoint.
 
     Raises:
-        ServiceError: there is no entrypoint, so the image's own program would be needed.
+        ServiceError: there is no entrypoint, so the image's own program would be needed; or the engine has
+            neither the image nor its stand-in.
     """
+    if engine is None:
+        return _processing_command(root, image, entrypoint, arguments)
+    if found := _found(engine, image):
+        words = (*entrypoint, *arguments)
+        return LocalContainer(_named(image, found), words, found, replaces_entrypoint=bool(entrypoint))
+    command = _processing_command(root, image, entrypoint, arguments).command
+    return _stand_in(engine, image, TRAIN_STAND_IN, command)
+
+
+def _processing_command(
+    root: Path, image: str, entrypoint: Sequence[str], arguments: Sequence[str]
+) -> LocalContainer:
     if entrypoint:
         return LocalContainer(PYTHON_IMAGE, (*entrypoint, *arguments))
     registered = _registered(root, image)
@@ -104,12 +163,23 @@ def processing_container(
     raise _unknown(image, "all images with a ContainerEntrypoint")
 
 
-def hosting_container(root: Path, image: str) -> LocalContainer:
-    """What answers an endpoint in place of `image`.
+def hosting_container(root: Path, image: str, engine: ImageStore | None = None) -> LocalContainer:
+    """What answers an endpoint in place of `image`; with an engine that has it the image itself.
 
     Raises:
-        ServiceError: nothing in the table stands for this image.
+        ServiceError: nothing in the table stands for this image; or the engine has neither it nor its
+            stand-in.
     """
+    if engine is None:
+        return _hosting_command(root, image)
+    if found := _found(engine, image):
+        return LocalContainer(_named(image, found), ("serve",), found)
+    container = _hosting_command(root, image)
+    command = ("serve",) if container.command == SERVE else container.command
+    return _stand_in(engine, image, SERVE_STAND_IN, command)
+
+
+def _hosting_command(root: Path, image: str) -> LocalContainer:
     registered = _registered(root, image)
     if registered:
         return registered
@@ -117,6 +187,30 @@ def hosting_container(root: Path, image: str) -> LocalContainer:
         if row.repository.fullmatch(repository(image)):
             return row.container
     raise _unknown(image, ", ".join(row.title for row in HOSTING))
+
+
+def _found(engine: ImageStore, image: str) -> str | None:
+    try:
+        return engine.image_id(image)
+    except EngineError as error:
+        raise ServiceError("InternalFailure", str(error), 500) from error
+
+
+def _named(image: str, identifier: str) -> str:
+    """An image's name with its digits, as long as a tag's value may be."""
+    digits = f"@sha256:{identifier}"
+    return image.partition("@")[0][: 256 - len(digits)] + digits
+
+
+def _stand_in(engine: ImageStore, image: str, stand_in: str, command: tuple[str, ...]) -> LocalContainer:
+    found = _found(engine, stand_in)
+    if found is None:
+        raise ServiceError(
+            "UnsupportedOperation",
+            f"{engine.name} has neither the image {image} nor {stand_in}, which stands in for it;"
+            f" build that in a clone of this project with: make images ENGINE={engine.name}",
+        )
+    return LocalContainer(_named(stand_in, found), command, found)
 
 
 def _unknown(image: str, known: str) -> ServiceError:

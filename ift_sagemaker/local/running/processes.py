@@ -87,7 +87,7 @@ def remains(recorded: dict[str, Any] | None) -> list[Process]:
     A number is free for others only once nobody is in its session, so a leader that is gone, or the recorded
     one itself, means that the session is still ours.
     """
-    if not recorded or recorded["boot"] != boot_id():
+    if not recorded or "boot" not in recorded or recorded["boot"] != boot_id():  # a container has none
         return []
     leader = read(recorded["pid"])
     if leader is not None and leader.started != recorded["started"]:
@@ -144,6 +144,12 @@ def kill(process: Process) -> bool:
         finally:
             os.close(handle)
     return False
+
+
+def kill_number(pid: int) -> bool:
+    """Whether the process of that number was there and killed."""
+    process = read(pid)
+    return process is not None and kill(process)
 
 
 def kill_children(pid: int) -> int:

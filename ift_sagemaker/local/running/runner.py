@@ -16,6 +16,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ift_sagemaker.local.running import processes
+from ift_sagemaker.local.running.limits import (
+    ControlGroup,
+    Limits,
+    bound_resources,
+    can_limit,
+    group_name,
+    group_of,
+    make_group,
+)
 from ift_sagemaker.wire.paths import ML_ROOT, ML_ROOT_VARIABLE
 
 COVERAGE = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
@@ -50,7 +59,9 @@ class Launch:
     `read_only` folders under `/opt/ml` it may not write, `hidden` folders of this machine it may not see,
     `output` the descriptor for its standard output and error. `image` is what a container engine starts; the
     other runners run the command in this Python's environment. `host` is this host's name, `hosts` the names
-    and addresses of all hosts of the run where there are several. `port` is where a serving program listens.
+    and addresses of all hosts of the run where there are several. `port` is where a serving program listens,
+    on this machine. With `replaces_entrypoint` the command stands in place of the image's own entrypoint,
+    else it is what that one is given.
     """
 
     command: tuple[str, ...]
@@ -65,6 +76,7 @@ class Launch:
     host: str = "algo-1"
     hosts: Mapping[str, str] = field(default_factory=dict)
     port: int | None = None
+    replaces_entrypoint: bool = False
 
 
 class Program(Protocol):
@@ -106,6 +118,7 @@ class ProcessProgram:
     """A direct child that leads its own session; nothing of the session outlives it."""
 
     process: subprocess.Popen[bytes]
+    group: ControlGroup | None = field(default=None, kw_only=True)
     _code: int | None = field(default=None, init=False)
 
     @property
@@ -147,6 +160,8 @@ class ProcessProgram:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self._code = container_code(self.process.wait())
+        if self.group is not None:
+            self.group.remove(processes.kill_number)
 
 
 def container_code(code: int) -> int:
@@ -159,15 +174,19 @@ class ProcessRunner:
 
     name = "process"
 
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+
     def isolation(self, *, network: bool) -> Isolation:
         asked = () if network else ("network isolation",)
+        limited, unlimited = told_limits(self._limits)
         return Isolation(
-            enforced=("cleared environment", "own process group"),
+            enforced=("cleared environment", "own process group", *limited),
             unenforced=(
                 *asked,
                 "read-only inputs (file modes only)",
                 "separation from other files and processes",
-                "memory and processor limits",
+                *unlimited,
             ),
         )
 
@@ -181,7 +200,9 @@ class ProcessRunner:
             ML_ROOT_VARIABLE: str(launch.ml_root),
         }
         command = [self.rewrite(launch, part) for part in launch.command]
-        return ProcessProgram(spawn(command, environment, launch.output, cwd=launch.ml_root))
+        group = limited_group(self._limits, launch.ml_root)
+        process = spawn(command, environment, launch.output, cwd=launch.ml_root, group=group)
+        return ProcessProgram(process, group=group)
 
     def end_remains(self, records: Sequence[dict[str, Any]], home: Path) -> None:
         end_processes(records, home)
@@ -198,6 +219,22 @@ def end_processes(records: Sequence[dict[str, Any]], home: Path) -> None:
         processes.end(lambda record=record: processes.remains(record))  # type: ignore[misc]
     # a supervisor may die in the moment before it could record its program
     processes.end(lambda: processes.marked(home))
+    for ml_root in home.glob("*/opt/ml"):
+        group = group_of(ml_root)
+        if group is not None:
+            group.remove(processes.kill_number)
+
+
+def told_limits(limits: Limits) -> tuple[list[str], list[str]]:
+    """Which limits hold for a process of this machine, and which do not."""
+    if not limits.told() or can_limit(limits):
+        return limits.told(), limits.open()
+    return [], [f"{limit} (no control group can be made here)" for limit in limits.told()] + limits.open()
+
+
+def limited_group(limits: Limits, ml_root: Path) -> ControlGroup | None:
+    """The group in which a program keeps to its limits, None where there are none or it cannot be had."""
+    return make_group(group_name(ml_root), limits) if limits.told() else None
 
 
 def spawn(
@@ -207,6 +244,7 @@ def spawn(
     *,
     cwd: Path,
     pass_fds: tuple[int, ...] = (),
+    group: ControlGroup | None = None,
 ) -> subprocess.Popen[bytes]:
     """A child that leads its own session and dies with the thread that started it."""
     parent = os.getpid()
@@ -215,6 +253,9 @@ def spawn(
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died before the line above
             os._exit(137)
+        bound_resources()
+        if group is not None:
+            group.enter()
 
     try:
         return subprocess.Popen(
@@ -228,8 +269,19 @@ def spawn(
             pass_fds=pass_fds,
             preexec_fn=die_with_parent,  # noqa: PLW1509 - supervisors start programs before their threads
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        if group is not None:
+            group.remove(processes.kill_number)
         raise StartError(f"{command[0]}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def sealed_text(content: bytes) -> int:
+    """A descriptor to read `content` from, which has no name that another process could open."""
+    descriptor = os.memfd_create("arguments")
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
+        file.write(content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def introduction(runner: Runner, asked: str, executed: str, *, network: bool) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,9 +19,11 @@ ACCOUNT = "123456789012"
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/ift-local"
 ACCESS_KEY = "LOCALAWSACCESSKEY"
 SECRET_KEY = "of-no-value-outside-the-local-aws"  # noqa: S105 - signs requests that never leave this machine
-RUNNERS = ("auto", "process", "bwrap")
-REQUIREMENTS = ("", "bwrap")
 WEATHERS = ("calm", "aws")
+RUNNERS = ("auto", "process", "bwrap", "docker", "podman", "finch", "nerdctl")
+REQUIREMENTS = ("", *RUNNERS[1:])
+_SIZE = re.compile(r"(\d+)([kmgt]?)b?", re.ASCII)
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class LocalSettings:
     stream_in_seconds: float = 480.0
     async_bytes: int = 1 << 30
     weather: str = "calm"
+    memory_in_bytes: int | None = None
+    processors: float | None = None
 
     def __post_init__(self) -> None:
         # one name for one root: supervisors are found by the root in their command
@@ -79,6 +84,8 @@ class LocalSettings:
             stream_in_seconds=_seconds(found, "IFT_LOCAL_STREAM_SECONDS", 480.0),
             async_bytes=_count(found, "IFT_LOCAL_ASYNC_BYTES", 1 << 30),
             weather=_choice(found, "IFT_LOCAL_WEATHER", WEATHERS, "calm"),
+            memory_in_bytes=_size(found, "IFT_LOCAL_MEMORY"),
+            processors=_cores(found, "IFT_LOCAL_CPUS"),
         )
 
     def recorded(self) -> dict[str, Any]:
@@ -124,6 +131,30 @@ def _count(environment: Mapping[str, str], name: str, default: int) -> int:
     if not value.isascii() or not value.isdigit() or int(value) < 1:
         raise ConfigError(f"{name} is {value!r}; set it to a whole number from 1 up", field=name, value=value)
     return int(value)
+
+
+def _cores(environment: Mapping[str, str], name: str) -> float | None:
+    value = environment.get(name, "")
+    if not value:
+        return None
+    if not re.fullmatch(r"\d+(\.\d+)?", value, re.ASCII) or not 0.01 <= float(value) <= 1024:
+        raise ConfigError(
+            f"{name} is {value!r}; set it to a number of cores such as 2 or 0.5", field=name, value=value
+        )
+    return float(value)
+
+
+def _size(environment: Mapping[str, str], name: str) -> int | None:
+    value = environment.get(name, "")
+    if not value:
+        return None
+    found = _SIZE.fullmatch(value.lower())
+    size = int(found[1]) * _UNITS[found[2]] if found else 0
+    if size < _UNITS["m"]:
+        raise ConfigError(
+            f"{name} is {value!r}; set it to a size such as 8g or 512m", field=name, value=value
+        )
+    return size
 
 
 def _seconds(environment: Mapping[str, str], name: str, default: float) -> float:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ift_sagemaker.local.protocol.errors import ServiceError
+from ift_sagemaker.local.running import engines
 from ift_sagemaker.local.state.resources import Document, insert, taken
 from ift_sagemaker.local.state.settings import Context
 from ift_sagemaker.local.supervision.folders import Workplace
@@ -22,7 +23,7 @@ from ift_sagemaker.local.weather.profile import capacity_delay
 MODULE = "ift_sagemaker.local.supervision.supervisor"
 # whoever only looks at a lease holds it for microseconds
 PATIENCE = 1.0
-PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+PASSED = (*engines.PASSED, "LANG", "LC_ALL", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 
 
 def begin(

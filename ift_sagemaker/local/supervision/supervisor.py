@@ -51,7 +51,7 @@ def _lease(path: Path, handed_on: Sequence[str]) -> Lease | None:
 def _supervise(store: Store, kind: str, document: Document) -> None:
     settings = LocalSettings(root=store.root, **document["_settings"])
     context = Context(settings, store, ObjectStore(store), time.time)
-    runner = named(document["_runner"])
+    runner = named(document["_runner"], settings)
     sweep(context)
     KINDS[kind].behaviour.run(context, document, runner)
 

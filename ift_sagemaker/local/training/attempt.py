@@ -133,6 +133,7 @@ class Attempt:
 
     def _launch(self, host: Host, output: int) -> Launch:
         place, context = self._machine.place, self._record.context
+        image, replaces_entrypoint = self._record.asked.get("_image", ("", False))
         return Launch(
             command=tuple(self._record.asked["_command"]),
             environment=environment(
@@ -143,7 +144,8 @@ class Attempt:
             output=output,
             read_only=sealed(self._record.asked, self._machine.hosts, host),
             hidden=(context.store.root,),
-            image=self._record.asked["AlgorithmSpecification"]["TrainingImage"],
+            image=image,
+            replaces_entrypoint=replaces_entrypoint,
             host=host.name,
             hosts=addresses(self._machine.hosts),
         )

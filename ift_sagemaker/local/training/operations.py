@@ -7,7 +7,7 @@ from typing import Any
 
 from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.running.images import training_container, training_title
-from ift_sagemaker.local.running.isolation import choose
+from ift_sagemaker.local.running.isolation import choose, engine_of
 from ift_sagemaker.local.running.runner import Runner
 from ift_sagemaker.local.state.paging import Listing, listed
 from ift_sagemaker.local.state.resources import (
@@ -88,6 +88,7 @@ def with_execution(context: Context, job: Document, runner: Runner) -> Document:
         image,
         algorithm.get("ContainerEntrypoint", []),
         algorithm.get("ContainerArguments", []),
+        engine_of(runner.name),
     )
     told = (
         {"Key": RUNNER_TAG, "Value": runner.name},
@@ -97,6 +98,7 @@ def with_execution(context: Context, job: Document, runner: Runner) -> Document:
         **job,
         "_tags": merged(job["_tags"], told),
         "_command": list(container.command),
+        "_image": [container.image, container.replaces_entrypoint],
         "_runner": runner.name,
         "_isolation": runner.isolation(network=False).record(),
         "_images": {"asked": image, "known_as": training_title(image), "executed": container.executed},

@@ -365,7 +365,11 @@ def test_a_full_disk_reaches_the_client_as_such_and_is_not_retried() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("IFT_LOCAL_RUNNER", "docker"),
+        ("IFT_LOCAL_RUNNER", "vagrant"),
+        ("IFT_LOCAL_MEMORY", "much"),
+        ("IFT_LOCAL_MEMORY", "8"),
+        ("IFT_LOCAL_CPUS", "0"),
+        ("IFT_LOCAL_CPUS", "two"),
         ("IFT_LOCAL_REQUIRE", "everything"),
         ("IFT_LOCAL_JOB_SLOTS", "0"),
         ("IFT_LOCAL_ENDPOINT_SLOTS", "many"),

@@ -102,6 +102,16 @@ def test_hosts_without_names_for_one_another_are_told_so(aws: LocalAWS) -> None:
         assert any(NO_NAMES in line for line in whole_log(aws, name)) is several
 
 
+@pytest.mark.bwrap
+def test_hosts_in_bubblewrap_know_one_another_by_name(make_aws: Callable[..., LocalAWS]) -> None:
+    aws = make_aws(runner="bwrap")
+    process(aws, "job", 'import socket; print("there:", socket.gethostbyname("algo-2"))', hosts=2)
+    done = ended(aws)
+    assert done["ProcessingJobStatus"] == "Completed", log(aws)
+    assert whole_log(aws, "job").count("there: 127.0.1.2") == 2
+    assert NO_NAMES not in (aws.store.get("processing-job", "job") or {})["_isolation"]["unenforced"]
+
+
 def test_the_files_of_a_manifest_and_no_others_are_there(aws: LocalAWS) -> None:
     prefix = put_rows(aws, "a", "deep/b", "c")
     manifest = aws.put("lists/rows.json", json.dumps([{"prefix": prefix}, "a.txt", "deep/b.txt"]))

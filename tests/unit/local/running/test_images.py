@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from ift_sagemaker.local.protocol.errors import ServiceError
+from ift_sagemaker.local.running.engines import EngineSilent
 from ift_sagemaker.local.running.images import (
     SERVE,
+    SERVE_STAND_IN,
+    TRAIN_STAND_IN,
     hosting_container,
     repository,
     training_container,
@@ -88,3 +91,63 @@ def test_a_registry_file_that_is_none_is_refused_by_its_path(tmp_path: Path, tex
     (tmp_path / "images.json").write_text(text)
     with pytest.raises(ServiceError, match=r"images\.json is no list"):
         hosting_container(tmp_path, "x")
+
+
+class Shelf:
+    """An engine's images, in memory."""
+
+    name = "podman"
+
+    def __init__(self, *images: str) -> None:
+        self._images = {image: f"{number:064x}" for number, image in enumerate(images, 1)}
+
+    def image_id(self, image: str) -> str | None:
+        return self._images.get(image)
+
+
+class SilentShelf(Shelf):
+    def image_id(self, image: str) -> str | None:
+        raise EngineSilent("podman did not answer")
+
+
+def test_an_engine_runs_the_image_that_was_asked_for_where_it_has_it(tmp_path: Path) -> None:
+    shelf = Shelf("own:1", TRAIN_STAND_IN)
+    own = training_container(tmp_path, "own:1", [], [], shelf)
+    assert (own.image, own.command, own.replaces_entrypoint) == (f"{1:064x}", ("train",), False)
+    assert own.executed == f"own:1@sha256:{1:064x}"
+    replaced = training_container(tmp_path, "own:1", ["python3", "x.py"], ["a"], shelf)
+    assert (replaced.command, replaced.replaces_entrypoint) == (("python3", "x.py", "a"), True)
+    serving = hosting_container(tmp_path, "own:1", Shelf("own:1"))
+    assert (serving.image, serving.command) == (f"{1:064x}", ("serve",))
+
+
+def test_an_engine_without_the_image_runs_our_own_in_its_place_and_says_so(tmp_path: Path) -> None:
+    shelf = Shelf(TRAIN_STAND_IN, SERVE_STAND_IN)
+    trained = training_container(tmp_path, f"{ECR}/any:1", ["python3", "x.py"], ["train"], shelf)
+    assert (trained.image, trained.command) == (f"{1:064x}", ("python3", "x.py", "train"))
+    assert trained.executed.startswith(f"{TRAIN_STAND_IN}@sha256:")
+    assert not trained.replaces_entrypoint
+    served = hosting_container(tmp_path, f"{ECR}/vllm:1", shelf)
+    assert (served.image, served.command) == (f"{2:064x}", ("serve",))
+
+
+def test_an_engine_with_neither_is_refused_with_the_command_that_builds_it(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match=f"nor {TRAIN_STAND_IN}.*make images ENGINE=podman"):
+        training_container(tmp_path, "any:1", ["python3"], [], Shelf())
+    with pytest.raises(ServiceError, match=f"nor {SERVE_STAND_IN}.*make images ENGINE=podman"):
+        hosting_container(tmp_path, f"{ECR}/vllm:1", Shelf())
+    with pytest.raises(ServiceError, match="no local container"):
+        hosting_container(tmp_path, "unknown:1", Shelf(SERVE_STAND_IN))
+
+
+def test_an_engine_that_does_not_answer_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="podman did not answer") as caught:
+        training_container(tmp_path, "any:1", ["python3"], [], SilentShelf())
+    assert caught.value.status == 500
+
+
+def test_what_was_executed_fits_in_a_tag(tmp_path: Path) -> None:
+    long = f"{'x' * 300}:1"
+    container = training_container(tmp_path, long, [], [], Shelf(long))
+    assert len(container.executed) == 256
+    assert container.executed.endswith(f"@sha256:{1:064x}")

@@ -208,6 +208,13 @@ def running(command: bytes) -> bool:
         ("bwrap", "", False, None),
         ("process", "", True, "process"),
         ("process", "bwrap", True, None),
+        ("process", "process", True, "process"),
+        ("podman", "", False, "podman"),
+        ("podman", "bwrap", False, "podman"),
+        ("podman", "docker", False, "podman"),
+        ("docker", "", True, None),
+        ("auto", "podman", True, None),
+        ("bwrap", "docker", True, None),
     ],
 )
 def test_isolation_is_chosen_as_asked_and_never_downgraded_silently(
@@ -216,10 +223,14 @@ def test_isolation_is_chosen_as_asked_and_never_downgraded_silently(
     settings = replace(LocalSettings(tmp_path), runner=runner, require_isolation=required)
     if expected is None:
         with pytest.raises(ServiceError, match="Isolation cannot be given"):
-            choose(settings, lambda: works_here)
+            choose(settings, lambda: works_here, engine_works)
     else:
-        assert choose(settings, lambda: works_here).name == expected
+        assert choose(settings, lambda: works_here, engine_works).name == expected
         assert named(expected).name == expected
+
+
+def engine_works(name: str) -> bool:
+    return name == "podman"
 
 
 def test_a_machine_without_bwrap_is_told_from_one_with_it() -> None:
@@ -228,7 +239,7 @@ def test_a_machine_without_bwrap_is_told_from_one_with_it() -> None:
 
 
 def test_every_runner_says_what_it_keeps_and_what_it_does_not() -> None:
-    for runner in (ProcessRunner(), BubblewrapRunner()):
+    for runner in (ProcessRunner(), BubblewrapRunner(), named("podman")):
         for network in (True, False):
             told = runner.isolation(network=network)
             assert told.enforced
