@@ -70,7 +70,11 @@ models = _group(
 data = _group(
     "data",
     "Instruction sets.",
-    {"check": ("ift_sagemaker.cli.data:check", "Every finding in a file of rows, and its figures.")},
+    {
+        "check": ("ift_sagemaker.cli.data:check", "Every finding in rows, and their figures."),
+        "convert": ("ift_sagemaker.cli.data:convert", "Rows as the files that a tuning service takes."),
+        "targets": ("ift_sagemaker.cli.data:targets", "What `convert` can write."),
+    },
 )
 jobs = _group(
     "jobs",
@@ -110,7 +114,7 @@ local = _group(
     cls=RootGroup,
     commands_at={
         "models": ("ift_sagemaker.cli.tree:models", "Foundation models: list, show, compare, pull."),
-        "data": ("ift_sagemaker.cli.tree:data", "Instruction sets: check."),
+        "data": ("ift_sagemaker.cli.tree:data", "Instruction sets: check, convert."),
         "plan": ("ift_sagemaker.cli.train:plan", "What a fine-tuning run would send and cost."),
         "train": ("ift_sagemaker.cli.train:train", "Start a fine-tuning run; prints its job's name."),
         "jobs": ("ift_sagemaker.cli.tree:jobs", "Training jobs: list, show, logs, wait, stop …"),

@@ -1,7 +1,19 @@
-"""Instruction data: reading, checking and splitting rows, and the bytes they become on the wire."""
+"""Instruction data: reading, checking, converting, splitting, and the bytes it becomes on the wire."""
 
+from ift_sagemaker.data.conversion import Conversion, convert
 from ift_sagemaker.data.dataset import InstructionDataset
 from ift_sagemaker.data.finding import Finding
+from ift_sagemaker.data.formats import FORMATS
 from ift_sagemaker.data.report import DatasetReport, LengthStats
+from ift_sagemaker.data.targets import TARGETS
 
-__all__ = ["DatasetReport", "Finding", "InstructionDataset", "LengthStats"]
+__all__ = [
+    "FORMATS",
+    "TARGETS",
+    "Conversion",
+    "DatasetReport",
+    "Finding",
+    "InstructionDataset",
+    "LengthStats",
+    "convert",
+]

@@ -13,21 +13,16 @@ from typing import TYPE_CHECKING, Any, overload
 
 import jsonlines
 
+from ift_sagemaker.data.containers import read_files
+from ift_sagemaker.data.conversion import canonical_rows, shape_of
+from ift_sagemaker.data.fields import FieldMap
 from ift_sagemaker.data.finding import Finding, Findings
-from ift_sagemaker.data.formats import (
-    FORMATS,
-    ChatFormat,
-    FieldMap,
-    Format,
-    InstructionFormat,
-    Row,
-    RowFormat,
-    detect,
-)
-from ift_sagemaker.data.lines import read_objects
+from ift_sagemaker.data.formats import BY_NAME, DETECTION_ROWS, Format, RowShape
+from ift_sagemaker.data.instruction import Row
 from ift_sagemaker.data.report import DatasetReport, Example, examine
+from ift_sagemaker.data.rules import RowRules, rules_of
 from ift_sagemaker.data.split import split_by_prompt
-from ift_sagemaker.errors import ConfigError, DatasetError
+from ift_sagemaker.errors import ConfigError, UnsupportedError
 from ift_sagemaker.wire.rows import TRAIN_FILE, encode_row, to_messages
 from ift_sagemaker.wire.template import ALPACA, TEMPLATE_FILE, PromptTemplate
 
@@ -68,7 +63,9 @@ class InstructionDataset:
         fields: Mapping[str, str] | None = None,
         template: PromptTemplate | None = None,
     ) -> InstructionDataset:
-        """The rows of a JSON-lines file in Alpaca or chat form; the form is seen from the first rows.
+        """The rows of a file, or of a folder's files: JSON lines, JSON, CSV, Parquet, .gz and .zst.
+
+        `format` is one of `ift_sagemaker.data.FORMATS`; without it, it is seen from the first rows.
 
         `fields` maps canonical names to the file's own, dotted paths allowed:
         `{"instruction": "question", "output": "meta.answer"}`. With a `template` the rows need the fields
@@ -76,12 +73,8 @@ class InstructionDataset:
         no row has.
         """
         findings = Findings(fspath(path))
-        numbered: list[tuple[int, dict[str, Any]]] = []
-        try:
-            with Path(path).open("rb") as file:
-                numbered = list(read_objects(file, findings))
-        except OSError as error:
-            findings.add(0, "", "file", f"cannot be read: {error.strerror or error}")
+        numbered = list(read_files(Path(path), findings))
+        findings.path = fspath(path)
         if not numbered:
             findings.raise_errors()
         return cls._checked(numbered, findings, format, fields, template)
@@ -125,16 +118,18 @@ class InstructionDataset:
         if not mapped:
             findings.add(0, "", "empty-file", "has no rows")
             findings.raise_errors()
-        chosen = _choose_format(format_name, template, [row for _, row in mapped], findings)
+        shape = _shape(format_name, template, [row for _, row in mapped], findings)
+        rows = list(canonical_rows(iter(mapped), shape))
         if template is not None:
-            template.check({"input", *chain.from_iterable(row for _, row in mapped)})
-        template = template or (ALPACA if chosen == "alpaca" else None)
+            template.check({"input", *chain.from_iterable(row for _, row in rows)})
+        template = template or (ALPACA if shape.canonical == "alpaca" else None)
         rules = _rules_of(template)
-        good = [(line, rules.normalise(row, line, findings)) for line, row in mapped]
+        findings.field_of = shape.field
+        good = [(line, rules.normalise(row, line, findings)) for line, row in rows]
         findings.raise_errors()
         return cls(
             [row for _, row in good if row is not None],
-            format=chosen,
+            format=shape.canonical,
             template=template,
             path=findings.path,
             lines=[line for line, _ in good],
@@ -259,36 +254,28 @@ class InstructionDataset:
         return f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _rules_of(template: PromptTemplate | None) -> RowFormat:
-    return ChatFormat() if template is None else InstructionFormat(template)
+def _rules_of(template: PromptTemplate | None) -> RowRules:
+    return rules_of("chat" if template is None else "alpaca", template)
 
 
-def _choose_format(
+def _shape(
     name: str | None, template: PromptTemplate | None, rows: Sequence[Row], findings: Findings
-) -> Format:
-    if name is not None and name not in FORMATS:
-        raise ConfigError(
-            f"no format {name!r}; there are {', '.join(FORMATS)}",
-            field="format",
-            value=name,
-            allowed=", ".join(FORMATS),
-        )
-    if template is not None and name == "chat":
+) -> RowShape:
+    """The shape of rows that can be learnt as instructions or conversations."""
+    if template is not None and name is not None and BY_NAME.get(name, BY_NAME["text"]).canonical == "chat":
         raise ConfigError(
             "chat rows take no template: the model's own chat template applies", field="template"
         )
-    if template is not None:
-        return "alpaca"
-    chosen = next((known for known in FORMATS if known == name), None) or detect(rows)
-    if chosen is None:
-        findings.raise_errors()
-        raise DatasetError(
-            f"{findings.path}: the rows have neither `messages` nor `instruction` and `output`, but "
-            f"{', '.join(rows[0]) or 'no fields'}; name them with fields=, as in "
-            'fields={"instruction": "question", "output": "answer"}, or give a template',
-            path=findings.path,
+    if template is not None and name is None:
+        return BY_NAME["alpaca"]
+    shape = shape_of(name, list(rows[:DETECTION_ROWS]), findings)
+    if shape.canonical not in ("alpaca", "chat"):
+        raise UnsupportedError(
+            f"{findings.path} has {shape.name} rows, which are no instructions: `ift data convert` writes"
+            " them for the services that learn from them",
+            feature=f"an InstructionDataset of {shape.name} rows",
         )
-    return chosen
+    return shape
 
 
 def _dumps(row: Row) -> str:

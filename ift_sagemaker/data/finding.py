@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,6 +39,8 @@ class Findings:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.field_of: Callable[[str], str] = str
+        """The name that a canonical field has in the source."""
         self._kept: dict[Severity, list[Finding]] = {"error": [], "warning": []}
         self._counts: dict[Severity, int] = {"error": 0, "warning": 0}
 
@@ -53,7 +56,7 @@ class Findings:
         self._counts[severity] += 1
         if len(self._kept[severity]) < MAX_FINDINGS:
             self._kept[severity].append(
-                Finding(self.path, line, field, rule, message, example(value), severity)
+                Finding(self.path, line, self.field_of(field), rule, message, example(value), severity)
             )
 
     @property

@@ -1,203 +1,297 @@
-"""The two formats of rows, Alpaca (instruction, input, output) and chat (messages): detection and checks."""
+"""The shapes that rows come in: a table. Each brings its rows into a canonical shape.
+
+Canonical are `alpaca` (instruction, input, output), `chat` (messages as OpenAI has them), `text`, `label`
+(label, text, second_text) and `preference` (messages, chosen, rejected). Bringing a row into its canonical
+shape checks nothing and drops nothing: what does not fit stays as it is for the rules to name.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from ift_sagemaker.data.finding import Findings
-from ift_sagemaker.wire.template import PromptTemplate
+from ift_sagemaker.data.instruction import Row
 
-Format = Literal["alpaca", "chat"]
-Row = dict[str, Any]
+Format = Literal["alpaca", "chat", "text", "label", "preference"]
 
-FORMATS: tuple[Format, ...] = ("alpaca", "chat")
-ROLES = ("system", "user", "assistant")
-_DETECTION_ROWS = 20
-_TEXT_COLUMNS = ("instruction", "input", "output")
-
-
-class RowFormat(Protocol):
-    """Checks rows of one format and brings them into their canonical form."""
-
-    def normalise(self, row: Mapping[str, Any], line: int, findings: Findings) -> Row | None:
-        """The canonical row; None where findings were added."""
-        ...
-
-    def wire_row(self, row: Row) -> Row:
-        """The part of a canonical row that travels."""
-        ...
+DETECTION_ROWS = 20
+BEDROCK_SCHEMA = "bedrock-conversation-2024"
+_SHAREGPT_ROLES = {
+    "human": "user",
+    "gpt": "assistant",
+    "system": "system",
+    "observation": "tool",
+    "function_call": "assistant",
+}
 
 
-def detect(rows: Sequence[Mapping[str, Any]]) -> Format | None:
-    """The format of the first rows; None where they have the fields of neither."""
-    first = rows[:_DETECTION_ROWS]
-    chat = sum("messages" in row for row in first)
-    alpaca = sum("messages" not in row and ("instruction" in row or "output" in row) for row in first)
-    if not chat and not alpaca:
-        return None
-    return "chat" if chat > alpaca else "alpaca"
+def _as_it_is(row: Row) -> Row:
+    return row
 
 
-class FieldMap:
-    """Renames source fields to canonical ones; a source is a key of the row or a dotted path into it."""
-
-    def __init__(self, fields: Mapping[str, str] | None) -> None:
-        self._fields = dict(fields or {})
-
-    def apply(self, row: Mapping[str, Any]) -> Row:
-        if not self._fields:
-            return dict(row)
-        found = {name: _lookup(row, source) for name, source in self._fields.items()}
-        taken = {*self._fields, *self._fields.values()}
-        rest = {name: value for name, value in row.items() if name not in taken}
-        return {name: value for name, value in found.items() if value is not None} | rest
+def _same_name(field: str) -> str:
+    return field
 
 
-def _lookup(row: Mapping[str, Any], source: str) -> Any:
-    if source in row:
-        return row[source]
-    value: Any = row
-    for part in source.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+@dataclass(frozen=True)
+class RowShape:
+    """One way to write rows. `keys` has the sets of keys by which it is known, the most telling first.
+
+    `read` gives the canonical row, a list of them where one row holds several; `field` names a canonical
+    field as the rows have it.
+    """
+
+    name: str
+    canonical: Format
+    keys: tuple[frozenset[str], ...]
+    read: Callable[[Row], Row | list[Row]] = _as_it_is
+    field: Callable[[str], str] = _same_name
 
 
-class InstructionFormat:
-    """Alpaca rows, or any rows whose fields a template names."""
-
-    def __init__(self, template: PromptTemplate) -> None:
-        self._template = template
-        self._optional_input = "input" in template.fields
-        self._required = tuple(field for field in template.fields if field != "input")
-        self._never_empty = {"instruction", *(set(template.fields) - set(template.prompt_fields))}
-        self._travelling = ("instruction", *template.fields)
-
-    def normalise(self, row: Mapping[str, Any], line: int, findings: Findings) -> Row | None:
-        canonical = dict(row)
-        if self._optional_input and canonical.get("input") is None:
-            canonical["input"] = ""
-        good = [self._check(canonical, field, line, findings) for field in self._checked(canonical)]
-        if not all(good):
-            return None
-        rendered = (self._template.render_prompt(canonical), self._template.render_completion(canonical))
-        if not all(text.strip() for text in rendered):
-            findings.add(line, "", "empty", "has an empty prompt or completion")
-            return None
-        return canonical
-
-    def wire_row(self, row: Row) -> Row:
-        return {field: row[field] for field in self._travelling if field in row}
-
-    def _checked(self, row: Row) -> list[str]:
-        extra = [field for field in _TEXT_COLUMNS if field in row and field in self._travelling]
-        return list(dict.fromkeys((*self._required, *extra)))
-
-    def _check(self, row: Row, field: str, line: int, findings: Findings) -> bool:
-        value = row.get(field)
-        if value is None:
-            findings.add(line, field, "missing", f"is missing; the row has {', '.join(row) or 'no fields'}")
-        elif isinstance(value, str):
-            return _good_text(value, field, line, findings, may_be_empty=field not in self._never_empty)
-        elif field in _TEXT_COLUMNS or not _is_plain(value):
-            findings.add(line, field, "type", f"is {_kind(value)}, expected a text", value)
-        else:
-            return True
-        return False
+def _renamed(names: Mapping[str, str]) -> dict[str, Callable[..., Any]]:
+    """`read` and `field` of rows whose canonical fields have other names."""
+    back = {source: canonical for canonical, source in names.items()}
+    return {
+        "read": lambda row: {back.get(key, key): value for key, value in row.items()},
+        "field": lambda field: names.get(field, field),
+    }
 
 
-class ChatFormat:
-    """Rows with `messages`: an optional system turn, then user and assistant in turn, the assistant last."""
-
-    def normalise(self, row: Mapping[str, Any], line: int, findings: Findings) -> Row | None:
-        turns = row.get("messages")
-        if turns is None:
-            findings.add(
-                line, "messages", "missing", f"is missing; the row has {', '.join(row) or 'no fields'}"
-            )
-            return None
-        if not isinstance(turns, list) or not turns:
-            findings.add(line, "messages", "type", "is no list of turns, or an empty one", turns)
-            return None
-        good = [_check_turn(turn, index, line, findings) for index, turn in enumerate(turns)]
-        if not all(good) or not _check_order([turn["role"] for turn in turns], line, findings):
-            return None
-        plain = [{"role": turn["role"], "content": turn["content"]} for turn in turns]
-        return {**row, "messages": plain}
-
-    def wire_row(self, row: Row) -> Row:
-        label = row.get("instruction")
-        return {"messages": row["messages"]} | ({"instruction": label} if isinstance(label, str) else {})
+def joined_prompt(row: Row) -> str:
+    """Instruction and input as the default template joins them."""
+    return f"{row.get('instruction') or ''}\n\n{row.get('input') or ''}".strip("\n")
 
 
-def _check_turn(turn: Any, index: int, line: int, findings: Findings) -> bool:
-    path = f"messages[{index}]"
+def _instances(row: Row) -> Row | list[Row]:
+    instances = row.get("instances")
+    if not isinstance(instances, list) or not all(isinstance(item, dict) for item in instances):
+        return row
+    rest = {key: value for key, value in row.items() if key != "instances"}
+    return [{**rest, **instance} for instance in instances]
+
+
+def _from_sharegpt(row: Row) -> Row:
+    turns = row.get("conversations")
+    if not isinstance(turns, list):
+        return _moved(row, "conversations", "messages")
+    messages = [_sharegpt_turn(turn) for turn in turns]
+    if isinstance(row.get("system"), str) and row["system"]:
+        messages.insert(0, {"role": "system", "content": row["system"]})
+    rest = {key: value for key, value in row.items() if key not in ("conversations", "system")}
+    return {**rest, "messages": messages}
+
+
+def _sharegpt_turn(turn: Any) -> Any:
     if not isinstance(turn, dict):
-        findings.add(line, path, "type", f"is {_kind(turn)}, expected an object with role and content", turn)
-        return False
-    role = turn.get("role")
-    if role not in ROLES:
-        rule, text = ("missing", "is missing") if role is None else ("role", "is no known role")
-        findings.add(line, f"{path}.role", rule, f"{text}; known are {', '.join(ROLES)}", role)
-    ignored = sorted(set(turn) - {"role", "content"})
-    if ignored:
-        findings.add(line, path, "ignored-key", f"{', '.join(ignored)} will not be used", severity="warning")
-    return _check_content(turn.get("content"), f"{path}.content", line, findings) and role in ROLES
+        return turn
+    said, value = turn.get("from"), turn.get("value")
+    rest = {key: item for key, item in turn.items() if key not in ("from", "value")}
+    if said == "function_call" and (call := _call_in(value)) is not None:
+        return {**rest, "role": "assistant", "content": "", "tool_calls": [call]}
+    role = _SHAREGPT_ROLES.get(said, said) if isinstance(said, str) else said
+    return {**rest, "role": role, "content": value}
 
 
-def _check_content(content: Any, path: str, line: int, findings: Findings) -> bool:
-    if content is None:
-        findings.add(line, path, "missing", "is missing")
-        return False
-    if not isinstance(content, str):
-        findings.add(line, path, "type", f"is {_kind(content)}, expected a text", content)
-        return False
-    return _good_text(content, path, line, findings)
-
-
-def _check_order(roles: Sequence[str], line: int, findings: Findings) -> bool:
-    shown = ", ".join(roles[:8]) + (" …" if len(roles) > 8 else "")
-    talk = roles[1:] if roles[0] == "system" else roles
-    if "system" in talk:
-        findings.add(line, "messages", "role-order", "system stands elsewhere than first", shown)
-    elif any(role != ("user", "assistant")[index % 2] for index, role in enumerate(talk)):
-        findings.add(
-            line, "messages", "role-order", "user and assistant do not alternate from user on", shown
-        )
-    elif not talk or talk[-1] != "assistant":
-        findings.add(line, "messages", "role-order", "the last turn is not the assistant's", shown)
-    else:
-        return True
-    return False
-
-
-def _good_text(value: str, field: str, line: int, findings: Findings, *, may_be_empty: bool = False) -> bool:
-    if not may_be_empty and not value.strip():
-        findings.add(line, field, "empty", "is empty")
-    elif "\0" in value:
-        findings.add(line, field, "nul", "contains a NUL character", value)
-    elif not _encodes(value):
-        findings.add(
-            line, field, "surrogate", "contains half of a surrogate pair, which is no character", value
-        )
-    else:
-        return True
-    return False
-
-
-def _encodes(value: str) -> bool:
+def _call_in(value: Any) -> Row | None:
     try:
-        value.encode()
-    except UnicodeEncodeError:
+        call = json.loads(value)
+        return {"type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
+    except (TypeError, ValueError, KeyError):
+        return None
+
+
+def _sharegpt_field(field: str) -> str:
+    renamed = field.replace("messages", "conversations", 1)
+    return renamed.replace("].role", "].from").replace("].content", "].value")
+
+
+def _from_converse(row: Row) -> Row:
+    turns = row.get("messages")
+    if not isinstance(turns, list):
+        return row
+    messages = [_converse_turn(turn) for turn in turns]
+    system = _only_text(row.get("system"))
+    if isinstance(system, str) and system:
+        messages.insert(0, {"role": "system", "content": system})
+    dropped = ("messages", "schemaVersion", *(("system",) if isinstance(system, str) else ()))
+    return {**{key: value for key, value in row.items() if key not in dropped}, "messages": messages}
+
+
+def _converse_turn(turn: Any) -> Any:
+    return {**turn, "content": _only_text(turn.get("content"))} if isinstance(turn, dict) else turn
+
+
+def _only_text(blocks: Any) -> Any:
+    """The text of a list of one text block; anything else as it is."""
+    if (
+        isinstance(blocks, list)
+        and len(blocks) == 1
+        and isinstance(blocks[0], dict)
+        and set(blocks[0]) == {"text"}
+    ):
+        return blocks[0]["text"]
+    return blocks
+
+
+def _moved(row: Row, old: str, new: str) -> Row:
+    return {(new if key == old else key): value for key, value in row.items()}
+
+
+def _from_dialog(row: Row) -> Row:
+    return _moved(row, "dialog" if "dialog" in row else "conversations", "messages")
+
+
+def _turns_of(question: str, answer: str) -> Callable[[Row], Row]:
+    """Reads a row whose system text and history make it a conversation."""
+
+    def read(row: Row) -> Row:
+        spoken = [{"role": "system", "content": row["system"]}] if row.get("system") else []
+        history = row.get("history") or []
+        if not all(isinstance(pair, list) and len(pair) == 2 for pair in history):
+            return {**row, "messages": history}
+        for asked, answered in history:
+            spoken += _asked_and_answered(asked, answered)
+        asked = joined_prompt({"instruction": row.get(question), "input": row.get("input")})
+        rest = {key: row[key] for key in row if key not in (question, "input", answer, "system", "history")}
+        return {**rest, "messages": spoken + _asked_and_answered(asked, row.get(answer))}
+
+    return read
+
+
+def _asked_and_answered(asked: Any, answered: Any) -> list[Row]:
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+
+
+def _from_openai_preference(row: Row) -> Row:
+    asked = row.get("input")
+    messages = asked.get("messages") if isinstance(asked, dict) else asked
+    chosen, rejected = (
+        _only_answer(row.get("preferred_output")),
+        _only_answer(row.get("non_preferred_output")),
+    )
+    rest = {key: row[key] for key in row if key not in ("input", "preferred_output", "non_preferred_output")}
+    return {**rest, "messages": messages, "chosen": chosen, "rejected": rejected}
+
+
+def _only_answer(turns: Any) -> Any:
+    if isinstance(turns, list) and len(turns) == 1 and isinstance(turns[0], dict):
+        return turns[0].get("content") if turns[0].get("role") == "assistant" else turns
+    return turns
+
+
+def _from_preference(row: Row) -> Row:
+    """TRL's and SageMaker's pairs: prompt as text or turns, answers as text or as turns behind it."""
+    prompt, chosen, rejected = row.get("prompt"), row.get("chosen"), row.get("rejected")
+    shared: Any = prompt
+    if isinstance(prompt, str):
+        shared = [{"role": "user", "content": prompt}]
+    elif prompt is None and isinstance(chosen, list) and isinstance(rejected, list):
+        shared = chosen[:-1] if chosen[:-1] == rejected[:-1] else None
+        chosen, rejected = chosen[-1:], rejected[-1:]
+    if isinstance(row.get("system"), str) and isinstance(shared, list):
+        shared = [{"role": "system", "content": row["system"]}, *shared]
+    rest = {key: row[key] for key in row if key not in ("prompt", "chosen", "rejected", "system")}
+    return {**rest, "messages": shared, "chosen": _only_answer(chosen), "rejected": _only_answer(rejected)}
+
+
+def _keys(*sets: str) -> tuple[frozenset[str], ...]:
+    return tuple(frozenset(names.split()) for names in sets)
+
+
+SHAPES: tuple[RowShape, ...] = (
+    RowShape(
+        "openai-preference",
+        "preference",
+        _keys("preferred_output non_preferred_output"),
+        read=_from_openai_preference,
+    ),
+    RowShape("preference", "preference", _keys("chosen rejected"), read=_from_preference),
+    RowShape(
+        "converse",
+        "chat",
+        _keys("schemaVersion messages"),
+        read=_from_converse,
+    ),
+    RowShape("chat", "chat", _keys("messages")),
+    RowShape(
+        "sharegpt",
+        "chat",
+        _keys("conversations"),
+        read=_from_sharegpt,
+        field=_sharegpt_field,
+    ),
+    RowShape(
+        "jumpstart-dialog",
+        "chat",
+        _keys("dialog"),
+        read=_from_dialog,
+        field=lambda field: field.replace("messages", "dialog", 1),
+    ),
+    RowShape(
+        "alpaca-chat",
+        "chat",
+        _keys("instruction output system", "instruction output history"),
+        read=_turns_of("instruction", "output"),
+    ),
+    RowShape(
+        "prompt-completion-system",
+        "chat",
+        _keys("prompt completion system"),
+        read=_turns_of("prompt", "completion"),
+    ),
+    RowShape("self-instruct", "alpaca", _keys("instruction instances"), read=_instances),
+    RowShape("alpaca", "alpaca", _keys("instruction output", "instruction input", "instruction")),
+    RowShape(
+        "dolly",
+        "alpaca",
+        _keys("instruction response"),
+        **_renamed({"input": "context", "output": "response"}),
+    ),
+    RowShape(
+        "prompt-completion",
+        "alpaca",
+        _keys("prompt completion"),
+        **_renamed({"instruction": "prompt", "output": "completion"}),
+    ),
+    RowShape(
+        "question-answer",
+        "alpaca",
+        _keys("question answer"),
+        **_renamed({"instruction": "question", "output": "answer"}),
+    ),
+    RowShape("label", "label", _keys("label text")),
+    RowShape("text", "text", _keys("text")),
+)
+BY_NAME: Mapping[str, RowShape] = {shape.name: shape for shape in SHAPES}
+FORMATS: tuple[str, ...] = tuple(BY_NAME)
+
+
+def detect(rows: Sequence[Mapping[str, Any]]) -> RowShape | None:
+    """The shape that most of the first rows have; None where none has one."""
+    first = rows[:DETECTION_ROWS]
+    votes = [_shape_of(row) for row in first]
+    found = [shape for shape in votes if shape is not None]
+    return max(found, key=found.count) if found else None
+
+
+def _shape_of(row: Mapping[str, Any]) -> RowShape | None:
+    """The shape with the most telling keys that the row has."""
+    fitting = [
+        (max(len(keys) for keys in shape.keys if keys <= row.keys()), -place)
+        for place, shape in enumerate(SHAPES)
+        if any(keys <= row.keys() for keys in shape.keys)
+    ]
+    if not fitting:
+        return BY_NAME["alpaca"] if "output" in row else None
+    shape = SHAPES[-max(fitting)[1]]
+    return BY_NAME["jumpstart-dialog"] if _is_dialog(shape, row) else shape
+
+
+def _is_dialog(shape: RowShape, row: Mapping[str, Any]) -> bool:
+    """JumpStart's chat rows may be named `conversations` too, but have roles."""
+    turns = row.get("conversations")
+    if shape.name != "sharegpt" or not isinstance(turns, list) or not turns:
         return False
-    return True
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value))
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
-    return names.get(type(value), f"a {type(value).__name__}")
+    return isinstance(turns[0], dict) and "role" in turns[0]

@@ -10,6 +10,7 @@ from ift_sagemaker.report.tables import (
     evaluation_table,
     jobs_table,
     models_table,
+    targets_table,
     to_text,
     width,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "evaluation_table",
     "jobs_table",
     "models_table",
+    "targets_table",
     "to_text",
     "width",
 ]

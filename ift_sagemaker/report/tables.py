@@ -77,6 +77,14 @@ def comparison_table(frame: pd.DataFrame) -> Table:
     return table
 
 
+def targets_table(targets: Sequence[Mapping[str, str]]) -> Table:
+    """What rows can be converted to."""
+    table = Table(*targets[0])
+    for target in targets:
+        table.add_row(*target.values())
+    return table
+
+
 def dataset_report(report: DatasetReport) -> str:
     """The report as it prints itself."""
     return str(report) + "\n"

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from string import Formatter
 from typing import Any
 
@@ -32,16 +33,20 @@ def _fields(text: str, part: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _render(text: str, row: Mapping[str, Any]) -> str:
-    pieces = []
-    for literal, name, _, _ in Formatter().parse(text):
-        pieces.append(literal)
+def _pieces(text: str) -> tuple[tuple[str, str | None], ...]:
+    return tuple((literal, name) for literal, name, _, _ in Formatter().parse(text))
+
+
+def _render(pieces: Iterable[tuple[str, str | None]], row: Mapping[str, Any]) -> str:
+    filled = []
+    for literal, name in pieces:
+        filled.append(literal)
         if name is not None:
             if name not in row:
                 raise TemplateError(f"the row has no field {name!r}; it has {sorted(row)}", field=name)
             value = row[name]
-            pieces.append("" if value is None else str(value))
-    return "".join(pieces)
+            filled.append("" if value is None else str(value))
+    return "".join(filled)
 
 
 @dataclass(frozen=True)
@@ -60,14 +65,22 @@ class PromptTemplate:
         if not _fields(self.completion, "completion"):
             raise TemplateError("the completion names no field, so every row would teach the same answer")
 
-    @property
+    @cached_property
     def fields(self) -> tuple[str, ...]:
         """Row fields the template reads, in order of first use."""
         return tuple(dict.fromkeys(_fields(self.prompt, "prompt") + _fields(self.completion, "completion")))
 
-    @property
+    @cached_property
     def prompt_fields(self) -> tuple[str, ...]:
         return _fields(self.prompt, "prompt")
+
+    @cached_property
+    def _prompt_pieces(self) -> tuple[tuple[str, str | None], ...]:
+        return _pieces(self.prompt)
+
+    @cached_property
+    def _completion_pieces(self) -> tuple[tuple[str, str | None], ...]:
+        return _pieces(self.completion)
 
     def check(self, columns: Iterable[str]) -> None:
         """Raises TemplateError naming the first placeholder that has no column."""
@@ -81,10 +94,10 @@ class PromptTemplate:
 
     def render_prompt(self, row: Mapping[str, Any]) -> str:
         """The prompt of one row; blank lines at either end (an empty `input`) are cut off."""
-        return _render(self.prompt, row).strip("\n")
+        return _render(self._prompt_pieces, row).strip("\n")
 
     def render_completion(self, row: Mapping[str, Any]) -> str:
-        return _render(self.completion, row)
+        return _render(self._completion_pieces, row)
 
     def to_json(self) -> str:
         return json.dumps(

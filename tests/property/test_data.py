@@ -7,7 +7,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ift_sagemaker.data import InstructionDataset
+from ift_sagemaker.data import InstructionDataset, convert
+from ift_sagemaker.data.containers import read_files
 from ift_sagemaker.data.finding import Findings
 from ift_sagemaker.data.lines import read_objects
 
@@ -74,3 +75,43 @@ def test_any_bytes_give_rows_or_findings_and_never_a_crash(lines: list[bytes]) -
     rows = list(read_objects(io.BytesIO(b"\n".join(lines)), findings))
     assert all(isinstance(row, dict) for _, row in rows)
     assert all(finding.line >= 1 for finding in findings.errors)
+
+
+TURN_PAIRS = st.lists(st.tuples(FILLED, FILLED), min_size=1, max_size=4)
+CONVERSATIONS = st.lists(st.tuples(st.one_of(st.just(""), FILLED), TURN_PAIRS), min_size=10, max_size=12)
+
+
+def _messages(system: str, pairs: list[tuple[str, str]]) -> list[dict[str, str]]:
+    first = [{"role": "system", "content": system}] if system else []
+    said = [turn for pair in pairs for turn in zip(("user", "assistant"), pair, strict=True)]
+    return first + [{"role": role, "content": text} for role, text in said]
+
+
+@given(CONVERSATIONS, st.sampled_from(["openai", "sharegpt", "jumpstart-chat"]))
+def test_any_conversation_comes_back_from_every_target_as_it_was(
+    talks: list[tuple[str, list[tuple[str, str]]]], to: str
+) -> None:
+    rows = [{"messages": _messages(*talk)} for talk in talks]
+    with tempfile.TemporaryDirectory() as folder:
+        source, place = Path(folder) / "rows.jsonl", Path(folder) / "out"
+        InstructionDataset.from_rows(rows).write(source)
+        convert(source, place, to=to)
+        assert list(InstructionDataset.read(place)) == rows
+
+
+@given(st.lists(ROW, min_size=10, max_size=12), st.sampled_from(["dolly", "alpaca", "jumpstart-instruction"]))
+def test_any_instruction_comes_back_field_by_field(rows: list[dict[str, str]], to: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        source, place = Path(folder) / "rows.jsonl", Path(folder) / "out"
+        InstructionDataset.from_rows(rows).write(source)
+        convert(source, place, to=to)
+        assert list(InstructionDataset.read(place / "train.jsonl")) == rows
+
+
+@given(st.lists(st.binary(max_size=60), max_size=6), st.sampled_from(["json", "jsonl", "csv", "txt", "gz"]))
+def test_any_bytes_in_any_file_give_rows_or_findings_and_never_a_crash(parts: list[bytes], end: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"rows.{end}"
+        path.write_bytes(b"\n".join(parts))
+        findings = Findings(str(path))
+        assert all(isinstance(row, dict) for _, row in read_files(path, findings))

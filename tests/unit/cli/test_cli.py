@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -173,3 +174,27 @@ def test_a_column_mapping_is_named_by_its_own_option(bare: dict[str, str], tmp_p
     result = _run(bare, "data", "check", str(tmp_path / "rows.jsonl"), "--field", "nonsense")
     assert result.exit_code == 3
     assert "--field" in result.stderr
+
+
+def test_rows_are_converted_and_what_was_written_is_told(bare: dict[str, str], tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"question": "a", "answer": "b"}\n')
+    result = _run(bare, "data", "convert", str(rows), str(tmp_path / "out"), "--to", "jumpstart-instruction")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == f"1 question-answer rows -> {tmp_path / 'out'}: template.json, train.jsonl\n"
+
+
+def test_a_conversion_that_would_lose_turns_ends_with_3_and_their_lines(
+    bare: dict[str, str], tmp_path: Path
+) -> None:
+    turns = [{"role": role, "content": "x"} for role in ("user", "assistant") * 2]
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"messages": turns}) + "\n")
+    result = _run(bare, "data", "convert", str(rows), str(tmp_path / "out"), "--to", "dolly")
+    assert result.exit_code == 3
+    assert "rows.jsonl:1: dolly cannot hold 2 of 4 turns" in result.stderr
+
+
+def test_targets_are_listed_with_how_many_rows_they_take(bare: dict[str, str]) -> None:
+    listed = json.loads(_run(bare, "data", "targets", "--json").stdout)
+    assert {row["target"]: row["rows"] for row in listed}["openai"] == "10 to any number"

@@ -184,8 +184,8 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 
 
 def test_unknown_columns_are_named_with_the_way_to_map_them(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="question, answer; name them with fields="):
-        InstructionDataset.read(_file(tmp_path, b'{"question": "a", "answer": "b"}'))
+    with pytest.raises(DatasetError, match="the fields query, reply; name them with fields="):
+        InstructionDataset.read(_file(tmp_path, b'{"query": "a", "reply": "b"}'))
 
 
 def test_a_template_names_the_columns_that_rows_need(tmp_path: Path) -> None:

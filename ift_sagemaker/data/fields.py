@@ -1,0 +1,32 @@
+"""Renaming the fields of a source to canonical ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ift_sagemaker.data.instruction import Row
+
+
+class FieldMap:
+    """Renames source fields to canonical ones; a source is a key of the row or a dotted path into it."""
+
+    def __init__(self, fields: Mapping[str, str] | None) -> None:
+        self._fields = dict(fields or {})
+
+    def apply(self, row: Mapping[str, Any]) -> Row:
+        if not self._fields:
+            return dict(row)
+        found = {name: _lookup(row, source) for name, source in self._fields.items()}
+        taken = {*self._fields, *self._fields.values()}
+        rest = {name: value for name, value in row.items() if name not in taken}
+        return {name: value for name, value in found.items() if value is not None} | rest
+
+
+def _lookup(row: Mapping[str, Any], source: str) -> Any:
+    if source in row:
+        return row[source]
+    value: Any = row
+    for part in source.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
