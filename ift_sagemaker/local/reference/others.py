@@ -44,7 +44,7 @@ LOGS: tuple[Row, ...] = (
     shape("DeleteLogStream"),
     shape("PutLogEvents", "readable at once (late under `IFT_LOCAL_WEATHER=aws`)", "1 MB a call"),
     shape("GetLogEvents", "", "10,000 events or 1 MB a page"),
-    shape("FilterLogEvents", "", "patterns of words and quoted phrases alone"),
+    shape("FilterLogEvents", "", "patterns of words, phrases, `?optional` and `-excluded` terms"),
     shape("DescribeLogGroups", "", "by prefix alone"),
     shape("DescribeLogStreams"),
 )

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from ift_sagemaker.local.reference.row import Row, rule, shape
 
-_ECHOED = "spot, keys, VPC and warm pools are taken and echoed without effect"
+_ECHOED = (
+    "keys and VPC are taken and echoed without effect; spot is interrupted by hand, warm pools are told by the"
+    " clock"
+)
 _LISTED = "consistent at once, never throttled (both under `IFT_LOCAL_WEATHER=aws`)"
 _AT_ONCE = "there at once (late under `IFT_LOCAL_WEATHER=aws`)"
 
 TRAINING: tuple[Row, ...] = (
     rule(
         "CreateTrainingJob",
-        "the job's own entrypoint runs in this machine's Python environment, not in the image; starts as soon"
-        f" as a slot is free; {_ECHOED}",
-        "refused by name, among others: jobs without an image or an instance type, serverless jobs, debugger,"
-        " MLflow and remote debugging, channels from elsewhere than S3",
+        "without an engine the job's own entrypoint runs in this machine's Python environment, not in the"
+        f" image; starts as soon as a slot is free; {_ECHOED}",
+        "16 instances, several of them in bubblewrap alone; refused by name, among others: jobs without an"
+        " image or an instance type, serverless jobs, debugger, MLflow and remote debugging, channels from"
+        " elsewhere than S3, augmented manifests, RecordIO",
     ),
     rule("DescribeTrainingJob", "billable seconds are those it ran, though nothing is billed"),
-    rule("ListTrainingJobs", _LISTED, "no filters by warm pool or training plan"),
+    rule("ListTrainingJobs", _LISTED),
     shape("StopTrainingJob", "the grace between SIGTERM and SIGKILL is `IFT_LOCAL_STOP_GRACE`"),
     rule("DeleteTrainingJob"),
     shape("UpdateTrainingJob", "", "`ResourceConfig.KeepAlivePeriodInSeconds` alone"),
@@ -25,7 +29,7 @@ TRAINING: tuple[Row, ...] = (
 PROCESSING: tuple[Row, ...] = (
     rule(
         "CreateProcessingJob",
-        "the entrypoint runs in this machine's Python environment, not in the image",
+        "without an engine the entrypoint runs in this machine's Python environment, not in the image",
         "no Athena, Redshift or Feature Store, no InstancePreferences",
     ),
     shape("DescribeProcessingJob"),
@@ -79,7 +83,7 @@ RUNTIME: tuple[Row, ...] = (
     rule(
         "InvokeEndpoint",
         "",
-        "6 MB and 60 seconds; no target model, container host name, explanations or component",
+        "6 MB and 60 seconds (settings); no target model, container host name, explanations or component",
     ),
     shape("InvokeEndpointWithResponseStream", "", "no target container host name or component"),
     shape("InvokeEndpointAsync", "no notifications by SNS", "endpoints with AsyncInferenceConfig"),

@@ -50,11 +50,10 @@ class EventualStore(Store):
         oldest = self.clock() - self._weather.stale_list
         seen = replace(wanted, created=(first, oldest if last is None else min(last, oldest)))
         there = super().select(kind, seen)
-        names = {row.name for row in there}
         gone = [
             row
             for row in super().select(_GONE + kind, wanted)
-            if row.name not in names and self._is_remembered(row.document())
+            if Store.get(self, kind, row.name) is None and self._is_remembered(row.document())
         ]
         whole = sorted(there + gone, key=lambda row: row.position, reverse=wanted.descending)
         return whole[: wanted.limit + 1]

@@ -46,6 +46,7 @@ def _job(aws: LocalAWS, name: str = "j", status: str = "Completed") -> None:
     now = aws.context.clock()
     times = {"CreationTime": now, "LastModifiedTime": now}
     document = {"TrainingJobName": name, "TrainingJobArn": arn, "TrainingJobStatus": status, **times}
+    document["ResourceConfig"] = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1}
     aws.store.insert(TRAINING_JOB, name, {**document, "SecondaryStatus": status, "_tags": []})
 
 
@@ -53,6 +54,7 @@ def _endpoint(aws: LocalAWS, status: str, name: str = "end") -> None:
     arn = aws.settings.arn("sagemaker", f"endpoint/{name}")
     times = {"CreationTime": aws.context.clock(), "LastModifiedTime": aws.context.clock()}
     document = {"EndpointName": name, "EndpointArn": arn, "EndpointStatus": status, **times}
+    document["_fleet"] = {"number": 1, "async": None, "variants": []}
     aws.store.insert(ENDPOINT, name, {**document, "_tags": [], "_runner": "process", "_programs": []})
 
 
@@ -199,10 +201,12 @@ EXAMPLES: dict[str, Example] = {
         OTHERS["no-model-data"],
     ),
     "config-name-taken": Example(
-        _config, _after(_config, lambda aws: refusal(aws.create_config, name="m")), TAKEN["endpoint-config"]
+        _config,
+        _after(_config, lambda aws: refusal(lambda: aws.create_config("m"))),
+        TAKEN["endpoint-config"],
     ),
     "config-models-exist": Example(
-        _config, lambda aws: refusal(aws.create_config, name="m"), MISSING["model"]
+        _config, lambda aws: refusal(lambda: aws.create_config("m")), MISSING["model"]
     ),
     "endpoint-name-taken": Example(
         lambda aws: aws.host(),

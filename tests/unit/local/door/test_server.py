@@ -109,8 +109,8 @@ def test_sagemaker_logs_and_sts_answer(served: Served) -> None:
     logs.put_log_events(logGroupName="g", logStreamName="s", logEvents=[{"timestamp": 1, "message": "ü"}])
     assert logs.get_log_events(logGroupName="g", logStreamName="s")["events"][0]["message"] == "ü"
     assert client(served, "sts").get_caller_identity()["Account"] == "123456789012"
-    with pytest.raises(ClientError, match="iam:ListRoles is not offered"):
-        client(served, "iam").list_roles()
+    with pytest.raises(ClientError, match="iam:ListUsers is not offered"):
+        client(served, "iam").list_users()
 
 
 def test_sixteen_clients_at_once_lose_nothing(served: Served, s3: Any) -> None:

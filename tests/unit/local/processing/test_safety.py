@@ -226,7 +226,7 @@ def test_a_run_reads_no_clock_but_the_one_it_was_given_and_tells_each_program_it
     assert (found["ProcessingJobStatus"], found["ProcessingEndTime"]) == ("Completed", 1000.0)
     assert aws.keys("out/") == ["out/algo-1", "out/algo-2"]
     assert [launch.host for launch in launched] == ["algo-1", "algo-2"]
-    assert {tuple(launch.hosts) for launch in launched} == {("algo-1", "algo-2")}
+    assert {tuple(launch.hosts) for launch in launched} == {()}  # names resolve in bubblewrap alone
     assert not any(launch.network for launch in launched)
     assert {launch.read_only for launch in launched} == {("config", "processing/code")}
 

@@ -102,7 +102,7 @@ def test_a_command_replaces_the_images_entrypoint_only_where_it_is_to() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"hosts": {"algo-1": "10.0.0.1"}}, "several hosts"),
+        ({"hosts": {"algo-1": "10.0.0.1", "algo-2": "10.0.0.2"}}, "several hosts"),
         ({"image": ""}, "no image"),
         ({"ml_root": Path("/a,b")}, "cannot mount"),
         ({"ml_root": Path('/a"b')}, "cannot mount"),
