@@ -5,8 +5,8 @@ from __future__ import annotations
 from ift_sagemaker.local.reference.row import Row, rule, shape
 
 _ECHOED = (
-    "keys and VPC are taken and echoed without effect; spot is interrupted by hand, warm pools are told by the"
-    " clock"
+    "keys and VPC are taken and echoed without effect; spot is interrupted by hand, warm pools are told by"
+    " the clock"
 )
 _LISTED = "consistent at once, never throttled (both under `IFT_LOCAL_WEATHER=aws`)"
 _AT_ONCE = "there at once (late under `IFT_LOCAL_WEATHER=aws`)"
