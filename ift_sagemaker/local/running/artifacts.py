@@ -115,14 +115,19 @@ def _set_aside(entry: Entry, copy: Path) -> bool:
 
 
 def put_all(objects: ObjectStore, bucket: str, uploads: Iterable[Upload]) -> None:
-    """Puts every file, or none: what was put is taken back where a later one fails."""
-    done: list[str] = []
+    """Puts every file. Where one fails, those are taken back whose keys were free before.
+
+    What was there before and was replaced stays so: it is all or none only where every key was free.
+    """
+    new: list[str] = []
     try:
         for upload in uploads:
+            was_free = objects.get(bucket, upload.key) is None
             objects.put_file(bucket, upload.key, upload.path)
-            done.append(upload.key)
+            if was_free:
+                new.append(upload.key)
     except BaseException:
-        for key in done:
+        for key in new:
             with suppress(ServiceError, OSError):
                 objects.delete(bucket, key)
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -114,7 +115,7 @@ class MirrorThread:
     def _once(self) -> None:
         try:
             self._mirror.sync()
-        except (OSError, ServiceError) as error:
+        except (OSError, sqlite3.Error, ServiceError) as error:
             if str(error) != self._told:
                 self._told = str(error)
                 self._report(f"{self._what} could not be written to S3: {error}")

@@ -109,9 +109,11 @@ class ContainerProgram:
         """The exit code and when it was learnt; None while the container runs."""
         if self._waiter.poll() is None:
             return None
-        words = os.read(self._told, 4096).split()
-        os.close(self._told)
-        self._told = -1
+        words: list[bytes] = []
+        if self._told >= 0:
+            words = os.read(self._told, 4096).split()
+            os.close(self._told)
+            self._told = -1
         if self._waiter.returncode == 0 and words and words[-1].isdigit():
             return int(words[-1]), time.monotonic()
         # the engine itself was started anew, or somebody removed the container

@@ -48,7 +48,11 @@ class Pipe:
         self._thread = threading.Thread(target=self._run, name=f"pipe-{channel}", daemon=True)
         self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.failure = ""
-        self._make(0)
+        try:
+            self._make(0)
+        except OSError:
+            os.close(self._folder)
+            raise
 
     def start(self) -> None:
         """Begins to serve readers, on a thread of its own."""
@@ -73,7 +77,7 @@ class Pipe:
         try:
             while (sink := self._opened(epoch)) is not None:
                 try:
-                    self._make(epoch + 1)
+                    self._make(epoch + 1, os.fstat(sink))
                     self._fill(sink, epoch)
                 finally:
                     os.close(sink)
@@ -88,8 +92,11 @@ class Pipe:
     def _name(self, epoch: int) -> str:
         return f"{self._channel}_{epoch}"
 
-    def _make(self, epoch: int) -> None:
+    def _make(self, epoch: int, like: os.stat_result | None = None) -> None:
+        """A named pipe; with `like` it belongs to the owner of that one, whom a container's user may be."""
         os.mkfifo(self._name(epoch), 0o600, dir_fd=self._folder)
+        if like is not None and like.st_uid != os.geteuid():
+            os.chown(self._name(epoch), like.st_uid, like.st_gid, dir_fd=self._folder, follow_symlinks=False)
 
     def _opened(self, epoch: int) -> int | None:
         """The pipe of an epoch once somebody reads it; None where the run is over before."""

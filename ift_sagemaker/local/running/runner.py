@@ -233,8 +233,16 @@ def told_limits(limits: Limits) -> tuple[list[str], list[str]]:
 
 
 def limited_group(limits: Limits, ml_root: Path) -> ControlGroup | None:
-    """The group in which a program keeps to its limits, None where there are none or it cannot be had."""
-    return make_group(group_name(ml_root), limits) if limits.told() else None
+    """The group in which a program keeps to its limits, None where there are none or this machine has none.
+
+    Raises StartError where a limit that is told as enforced cannot be set after all.
+    """
+    if not limits.told():
+        return None
+    group = make_group(group_name(ml_root), limits)
+    if group is None and can_limit(limits):
+        raise StartError("its limits could not be set: no control group could be made")
+    return group
 
 
 def spawn(
@@ -267,7 +275,7 @@ def spawn(
             cwd=cwd,
             start_new_session=True,
             pass_fds=pass_fds,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - supervisors start programs before their threads
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - system calls alone, no lock of ours
         )
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         if group is not None:

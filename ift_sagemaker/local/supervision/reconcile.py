@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from ift_sagemaker.local.running.engines import EngineError
 from ift_sagemaker.local.running.isolation import named
 from ift_sagemaker.local.state.paging import Listing, page_of
 from ift_sagemaker.local.state.resources import Document
@@ -14,6 +15,9 @@ from ift_sagemaker.local.state.settings import Context
 from ift_sagemaker.local.supervision.folders import Workplace
 from ift_sagemaker.local.supervision.kinds import KINDS
 from ift_sagemaker.local.supervision.leases import abandoned, acquire, is_held, lease_path
+
+# what a later look may find mended: a store that cannot be written, an engine that is not up
+_LATER = (sqlite3.Error, EngineError)
 
 
 def current(context: Context, kind: str, document: Document) -> Document | None:
@@ -51,7 +55,7 @@ def listed_current(
 
     for abandoned_kind, name in abandoned(context.store.root):
         if abandoned_kind == kind:
-            with suppress(sqlite3.Error):
+            with suppress(*_LATER):
                 reconcile(context, kind, name)
     return page_of(context.store, kind, params, listing, truth)
 
@@ -59,14 +63,15 @@ def listed_current(
 def sweep(context: Context) -> None:
     """Reconciles whatever was left by supervisors that died."""
     for kind, name in abandoned(context.store.root):
-        with suppress(sqlite3.Error):
+        with suppress(*_LATER):
             reconcile(context, kind, name)
 
 
 def reconcile(context: Context, kind: str, name: str, seen: Document | None = None) -> Document | None:
     """The document after whatever its dead supervisor left undone; as it is where the supervisor lives.
 
-    `seen` is what to answer from where the store cannot be written (a full disk).
+    `seen` is what to answer from where the store cannot be written (a full disk), or where an engine does not
+    say what became of a container: the next look tries again.
     """
     lease = acquire(lease_path(context.store.root, kind, name))
     if lease is None:
@@ -82,6 +87,10 @@ def reconcile(context: Context, kind: str, name: str, seen: Document | None = No
         if seen is None:
             raise
         return _lost(context, kind, seen, words)
+    except EngineError:
+        if seen is None:
+            raise
+        return seen
     finally:
         lease.release()
 

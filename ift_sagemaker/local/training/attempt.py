@@ -20,7 +20,7 @@ from ift_sagemaker.local.running.runner import (
     default_environment,
     introduction,
 )
-from ift_sagemaker.local.running.staging import may_share
+from ift_sagemaker.local.running.staging import Reading, may_share
 from ift_sagemaker.local.state.resources import Document
 from ift_sagemaker.local.state.settings import Context
 from ift_sagemaker.local.supervision.folders import Workplace
@@ -97,7 +97,8 @@ class Attempt:
         # not on the desk of another host: copies on their way have one name
         desk = place.outgoing if host is self._machine.hosts[0] else place.outgoing / host.name
         mirror = CheckpointMirror(self._record.context.objects, uri, folder, desk)
-        mirror.restore()
+        with Reading(uri):
+            mirror.restore()
         return MirrorThread(mirror, self._report)
 
     def _train(self, mirrors: Sequence[MirrorThread]) -> Ended:

@@ -29,7 +29,7 @@ class Results:
         return ProgramFolder(paths.root, paths.failure.parent.name).read_text(paths.failure.name, MAX_REASON)
 
     def upload(self, *, whole: bool) -> None:
-        """Packs everything, then puts it: all of it is in S3 or nothing.
+        """Packs everything, then puts it; where that fails, what was new in S3 is taken back.
 
         Only a job that ended by itself (`whole`) has a model even where it is empty.
 

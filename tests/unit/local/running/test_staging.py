@@ -218,6 +218,18 @@ def test_uploads_are_all_there_or_none(objects: ObjectStore, tmp_path: Path) -> 
     assert list(objects.list("b")) == []
 
 
+def test_an_object_that_was_there_before_a_failed_upload_is_not_taken_away(
+    objects: ObjectStore, tmp_path: Path
+) -> None:
+    objects.put("b", "out/one", b"of an earlier run")
+    (tmp_path / "one").write_text("1")
+    (tmp_path / "two").write_text("2")
+    names = ("one", "two", "absent")
+    with pytest.raises(FileNotFoundError):
+        put_all(objects, "b", [Upload(f"out/{name}", tmp_path / name) for name in names])
+    assert [found.key for found in objects.list("b")] == ["out/one"]
+
+
 def test_checkpoints_come_back_and_only_changes_go_out(objects: ObjectStore, tmp_path: Path) -> None:
     objects.put("b", "cp/old", b"0")
     objects.put("b", "cpother", b"not ours")

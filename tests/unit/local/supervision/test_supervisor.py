@@ -417,3 +417,18 @@ def test_a_failure_text_is_not_read_through_a_link(aws: LocalAWS) -> None:
     job = run(aws, a_job(aws), act)
     assert job["TrainingJobStatus"] == "Failed"
     assert "secret" not in job["FailureReason"]
+
+
+def test_an_engine_that_is_gone_keeps_nothing_but_its_own_jobs_from_being_mended(aws: LocalAWS) -> None:
+    stuck = {**a_job(aws), "_runner": "nerdctl"}  # which is on none of the machines that run this
+    aws.store.update(TRAINING_JOB, "job", lambda _: stuck)
+    other = {**stuck, "TrainingJobName": "other", "_runner": "process"}
+    aws.store.insert(TRAINING_JOB, "other", other)
+    for name in ("job", "other"):
+        lease = acquire(lease_path(aws.root, TRAINING_JOB, name))
+        assert lease is not None
+        lease.release()
+    reconcile.sweep(aws.context)
+    listed = aws.sagemaker.list_training_jobs(SortBy="Name", SortOrder="Ascending")["TrainingJobSummaries"]
+    assert [job["TrainingJobStatus"] for job in listed] == ["InProgress", "Failed"]
+    assert aws.job("job")["TrainingJobStatus"] == "InProgress"
