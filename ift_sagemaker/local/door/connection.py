@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +44,10 @@ class Limits:
     stalled: float = 60.0
     drained: float = 20.0
     head_bytes: int = 64 << 10
+
+
+class _ClientGoneError(ConnectionError):
+    """The link failed, as opposed to what the application reads its answer from."""
 
 
 class Connection:
@@ -80,6 +84,11 @@ class Connection:
             _LOG.debug("a client is gone: %r", error)
         finally:
             self._link.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for its client, and was not told to end yet."""
+        return self.idle_since is not None and not self._retired
 
     def retire(self) -> None:
         """Ends the connection: at once where it is idle, else with the answer that is under way."""
@@ -137,6 +146,8 @@ class Connection:
             self._machine.receive_data(self._link.recv(size))
         except TimeoutError:
             return False
+        except OSError as error:
+            raise _ClientGoneError(error) from error
         return True
 
     def next_of_body(self) -> bytes:
@@ -170,8 +181,9 @@ class Connection:
             told[:] = [(status, headers)]
             return self._refuse_write
 
-        blocks = self._application(environment(request, body, self._address), start)
+        blocks: Iterable[bytes] = ()
         try:
+            blocks = self._application(environment(request, body, self._address), start)
             for block in blocks:
                 if told and block:
                     self._send_head(*told.pop())
@@ -180,7 +192,7 @@ class Connection:
             if told:
                 self._send_head(*told.pop())
             self._send(h11.EndOfMessage())
-        except OSError:
+        except _ClientGoneError:
             raise
         except Exception:  # noqa: BLE001 - half an answer is out; all that can be said is that it ends here
             _LOG.warning("%s %s broke off", request.method, request.target, exc_info=True)
@@ -209,8 +221,11 @@ class Connection:
         self._link.settimeout(self._limits.stalled)
         if sum(map(len, pieces)) <= _JOINED:
             pieces = [b"".join(pieces)]
-        for piece in pieces:
-            self._link.sendall(piece)
+        try:
+            for piece in pieces:
+                self._link.sendall(piece)
+        except OSError as error:
+            raise _ClientGoneError(error) from error
 
     def _is_open(self) -> bool:
         """Whether another request may follow; what is left of this one's body is read and dropped."""

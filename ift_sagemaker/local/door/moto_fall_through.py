@@ -8,10 +8,12 @@ makes is moto's alone: the local AWS does not see it. moto is an extra, off unle
 from __future__ import annotations
 
 import io
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,6 +24,7 @@ from ift_sagemaker.local.state.settings import Context
 
 SERVICES = ("cloudformation", "ecr", "kms")
 EXTRA = "ift-sagemaker[moto]"
+_LOG = logging.getLogger(__name__)
 _PAGE = re.compile(rb"\s*<(!doctype html|html)", re.IGNORECASE)
 _OURS = ("content-length", "date", "server")
 _PLAIN = ("content-type", "content-length")
@@ -31,7 +34,8 @@ def answer(context: Context, request: Request) -> HTTPAnswer:
     """Moto's answer.
 
     Raises:
-        ServiceError: moto is off or not installed, or has no such operation, which it says with a web page.
+        ServiceError: moto is off or not installed, or has no such operation, which it says with a web page;
+            (500 InternalFailure) moto itself failed.
     """
     body = request.document()
     operation = f"{request.scope[1]}:{_operation(_with(request, body))}"
@@ -47,6 +51,11 @@ def answer(context: Context, request: Request) -> HTTPAnswer:
         return checked(call(application, request, body), operation)
     except NotImplementedError:
         raise _missing(operation) from None
+    except ServiceError:
+        raise
+    except Exception as error:
+        _LOG.debug("moto failed in %s", operation, exc_info=True)
+        raise _failed(operation, f"{type(error).__name__}: {error}") from error
 
 
 def _with(request: Request, body: bytes) -> Request:
@@ -114,10 +123,20 @@ def _environ(request: Request, body: bytes) -> dict[str, Any]:
 
 
 def checked(found: HTTPAnswer, operation: str) -> HTTPAnswer:
-    """The answer, where it is one: moto prints a web page for what it does not have."""
+    """The answer, where it is one: moto prints a web page for what it does not have.
+
+    Raises:
+        ServiceError: moto has no such operation; (500 InternalFailure) it failed.
+    """
+    if found.status >= 500 and found.status != HTTPStatus.NOT_IMPLEMENTED:
+        raise _failed(operation, f"it answered {found.status}")
     if found.status >= 500 or _PAGE.match(bytes(found.body)):  # type: ignore[arg-type]
         raise _missing(operation)
     return found
+
+
+def _failed(operation: str, why: str) -> ServiceError:
+    return ServiceError("InternalFailure", f"moto, which answers {operation} here, failed: {why}", 500)
 
 
 def _missing(operation: str) -> ServiceError:

@@ -27,11 +27,17 @@ HOST = "127.0.0.1"
 DEFAULT_PORT = 4620
 GRACE_IN_SECONDS = 5.0
 _MOST_CONNECTIONS = 256
+_ROOM_IN_SECONDS = 0.5
+_PAUSE_IN_SECONDS = 0.1
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _LOG = logging.getLogger(__name__)
 
 
 class Server:
     """Listens from its making on; `run` answers until `stop` is called, from whichever thread.
+
+    At most `most_connections` are served, and as many again are told that there is no room; whoever comes
+    beyond that is closed without a word. `start` starts a connection's thread.
 
     Raises on construction:
         ConfigError: the port is taken, or not for this user.
@@ -43,14 +49,17 @@ class Server:
         port: int = 0,
         limits: Limits | None = None,
         most_connections: int = _MOST_CONNECTIONS,
+        start: Callable[[threading.Thread], None] = threading.Thread.start,
     ) -> None:
         self._application = application
         self._limits = limits or Limits()
         self._most = most_connections
+        self._start = start
         self._listener = _listen(port)
         self._wake, self._waker = socket.socketpair()
         self._lock = threading.Lock()
         self._open: dict[Connection, threading.Thread] = {}
+        self._refused: dict[Connection, threading.Thread] = {}
         self.port: int = self._listener.getsockname()[1]
 
     @property
@@ -61,8 +70,7 @@ class Server:
         """Answers until `stop`; then the requests under way get `GRACE_IN_SECONDS` to end."""
         try:
             while self._wake not in select.select([self._listener, self._wake], [], [])[0]:
-                with suppress(OSError):  # a client that went before it was let in
-                    self._admit(self._listener.accept()[0])
+                self._accept()
         finally:
             self._listener.close()
             self._end_connections()
@@ -74,18 +82,47 @@ class Server:
         with suppress(OSError):
             self._waker.send(b".")
 
+    def _accept(self) -> None:
+        try:
+            link = self._listener.accept()[0]
+        except OSError as error:  # else: a client that went before it was let in
+            if error.errno in _OUT_OF_RESOURCES:
+                # the client stays in the queue, so the listener stays ready: without a pause this would spin
+                _LOG.warning("no connection can be taken for now: %s", error)
+                select.select([self._wake], [], [], _PAUSE_IN_SECONDS)
+            return
+        self._admit(link)
+
     def _admit(self, link: socket.socket) -> None:
         connection = Connection(link, self._application, (HOST, self.port), self._limits)
-        thread = threading.Thread(target=self._serve, args=(connection,), name="local-aws", daemon=True)
+        target, among = (self._serve, self._open) if self._has_room() else (self._turn_away, self._refused)
+        thread = threading.Thread(target=target, args=(connection,), name="local-aws", daemon=True)
         with self._lock:
-            full = len(self._open) >= self._most
-            idle = [found for found in self._open if found.idle_since is not None] if full else []
-            self._open[connection] = thread
-        if full and not idle:
-            thread = threading.Thread(target=self._turn_away, args=(connection,), daemon=True)
-        elif full:
-            min(idle, key=lambda found: found.idle_since or 0.0).retire()
-        thread.start()
+            if len(among) >= self._most:
+                link.close()
+                return
+            among[connection] = thread
+        try:
+            self._start(thread)
+        except RuntimeError as error:  # no more threads for this user
+            _LOG.warning("a connection is closed unanswered: %s", error)
+            self._forget(connection)
+            link.close()
+
+    def _has_room(self) -> bool:
+        """Whether one more may be served; where all places are taken, the idlest is sent away for it."""
+        with self._lock:
+            if len(self._open) < self._most:
+                return True
+            idle = [found for found in self._open if found.is_idle]
+            if not idle:
+                return False
+            idlest = min(idle, key=lambda found: found.idle_since or 0.0)
+            thread = self._open[idlest]
+        idlest.retire()
+        thread.join(_ROOM_IN_SECONDS)
+        with self._lock:
+            return len(self._open) < self._most
 
     def _serve(self, connection: Connection) -> None:
         try:
@@ -103,11 +140,12 @@ class Server:
     def _forget(self, connection: Connection) -> None:
         with self._lock:
             self._open.pop(connection, None)
+            self._refused.pop(connection, None)
 
     def _end_connections(self) -> None:
         deadline = time.monotonic() + GRACE_IN_SECONDS
         with self._lock:
-            left = dict(self._open)
+            left = {**self._open, **self._refused}
         for connection in left:
             connection.retire()
         for connection, thread in left.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 import time
@@ -201,18 +202,27 @@ def test_an_upload_that_breaks_off_stores_nothing(served: Served, framing: bytes
     assert "Contents" not in client(served, "s3").list_objects_v2(Bucket="bkt", Prefix="broken")
 
 
-def test_an_answer_that_fails_half_way_is_cut_off_and_not_passed_off_as_whole() -> None:
+@pytest.mark.parametrize(
+    "failure", [RuntimeError("a fault"), OSError(errno.EIO, "the disk is gone")], ids=repr
+)
+def test_an_answer_that_fails_half_way_is_cut_off_and_told_in_the_log(
+    caplog: pytest.LogCaptureFixture, failure: Exception
+) -> None:
     def failing(_: dict[str, Any], start: Start) -> Iterable[bytes]:
         start("200 OK", [])
         yield b"half"
-        raise RuntimeError("the disk is gone")
+        raise failure
 
     with running(failing) as served:
         answer = talk(served, b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
     assert answer.endswith(b"4\r\nhalf\r\n")
+    told = [(record.levelname, record.exc_info) for record in caplog.records if "broke off" in record.message]
+    assert [(level, info and info[1]) for level, info in told] == [("WARNING", failure)]
 
 
-def test_a_client_that_leaves_in_the_middle_of_an_answer_closes_it() -> None:
+def test_a_client_that_leaves_in_the_middle_of_an_answer_closes_it_and_is_no_fault_of_ours(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     closed = threading.Event()
 
     class Endless:
@@ -232,6 +242,7 @@ def test_a_client_that_leaves_in_the_middle_of_an_answer_closes_it() -> None:
             link.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
             link.recv(1000)
         assert closed.wait(5)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 @pytest.mark.parametrize(
@@ -357,6 +368,21 @@ def test_a_web_page_can_neither_start_nor_read_anything(served: Served, headers:
     )
     assert response.status == 403
     assert b"<Code>AccessDenied</Code>" in body
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-origin", "none"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_opening_an_address_in_a_browser_changes_nothing(served: Served, site: str, method: str) -> None:
+    iam = client(served, "iam")
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"}
+    asked = "Action=CreateRole&Version=2010-05-08&RoleName=opened&AssumeRolePolicyDocument=%7B%7D"
+    scopes = ["", *(f"&X-Amz-Credential=a/20260101/us-east-1/{of}/aws4_request" for of in ("iam", "s3"))]
+    for signed in (*scopes, scopes[2] + scopes[1]):
+        assert ask(served, method, f"/?{asked}{signed}", headers=headers)[0].status == 403
+    unnamed = "/?X-Amz-Credential=a/20260101/us-east-1/sts/aws4_request"
+    assert ask(served, method, unnamed, headers=headers)[0].status == 403
+    with pytest.raises(iam.exceptions.NoSuchEntityException):
+        iam.get_role(RoleName="opened")
 
 
 @pytest.mark.parametrize("host", ["localhost", "[::1]:1", "127.0.0.1:99", "s3.us-east-1.amazonaws.com"])

@@ -99,8 +99,23 @@ def _answers(status: str, body: bytes) -> Callable[..., Iterable[bytes]]:
     return application
 
 
+def test_what_fails_inside_moto_is_told_as_its_failure_and_not_as_missing(tmp_path: Path) -> None:
+    found = moto_fall_through.call(_answers("500 X", b"<!doctype html>"), _request("kms"), b"")
+    with pytest.raises(ServiceError, match="moto, which answers kms:X here, failed: it answered 500") as told:
+        moto_fall_through.checked(found, "kms:X")
+    assert (told.value.code, told.value.status) == ("InternalFailure", 500)
+    body = b"Action=CreateStack&StackName=own&TemplateBody=]["
+    request = _request("cloudformation", body, CONTENT_TYPE=FORM)
+    context = create_context(LocalSettings(root=tmp_path, moto=True))
+    with pytest.raises(
+        ServiceError, match="cloudformation:CreateStack here, failed: JSONDecodeError"
+    ) as told:
+        moto_fall_through.answer(context, request)
+    assert (told.value.code, told.value.status) == ("InternalFailure", 500)
+
+
 def test_a_web_page_is_never_handed_on() -> None:
-    for status, body in (("404 NOT FOUND", b"\n<!doctype html><title>404"), ("500 X", b"trouble")):
+    for status, body in (("404 NOT FOUND", b"\n<!doctype html><title>404"), ("501 X", b"trouble")):
         found = moto_fall_through.call(_answers(status, body), _request("kms"), b"")
         with pytest.raises(ServiceError, match="kms:X is not offered by moto"):
             moto_fall_through.checked(found, "kms:X")
