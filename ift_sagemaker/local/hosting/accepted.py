@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ift_sagemaker.local.hosting.document import ANSWERING
+from ift_sagemaker.local.hosting.document import accepts
 from ift_sagemaker.local.state.resources import ENDPOINT, Document
 from ift_sagemaker.local.state.store import Store
 
@@ -62,7 +62,7 @@ class AcceptedRequests:
             found = connection.execute(
                 "SELECT body FROM documents WHERE kind = ? AND name = ?", (ENDPOINT, self._name)
             ).fetchone()
-            if found is None or json.loads(found[0])["EndpointStatus"] not in ANSWERING:
+            if found is None or not accepts(json.loads(found[0])):
                 return False
             connection.execute(
                 "INSERT INTO async_requests (endpoint, attempts, request, body) VALUES (?, 0, ?, ?)",

@@ -19,6 +19,7 @@ from ift_sagemaker.local.state.settings import Context
 
 OPERATION = "InvokeEndpointAsync"
 MAX_INLINE = 128_000
+MAX_INVOCATION = 3600
 _PASSED = {
     "content-type": "Content-Type",
     "accept": "Accept",
@@ -77,7 +78,7 @@ def _request(context: Context, endpoint: Document, given: Mapping[str, str], bod
         output=_output(output["S3OutputPath"], given, _file_name(identity, name)),
         failure=f"{failure.rstrip('/')}/{_file_name(identity, name)}-error.out" if failure else "",
         accepted=context.clock(),
-        timeout=_seconds(given, "invocationtimeoutseconds", (1, 3600), 900),
+        timeout=_seconds(given, "invocationtimeoutseconds", (1, MAX_INVOCATION), 900),
         lifetime=_seconds(given, "requestttlseconds", (60, 21600), 21600),
     )
 

@@ -5,20 +5,24 @@ A request leaves the queue when its outcome is in S3, so one that was cut short 
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO
 
+from ift_sagemaker.local.hosting import document as endpoint_document
 from ift_sagemaker.local.hosting import traffic
 from ift_sagemaker.local.hosting.accepted import Accepted, AcceptedRequests
 from ift_sagemaker.local.hosting.exchange import Content, Exchange, TooLarge
 from ift_sagemaker.local.hosting.fleet import Fleet
 from ift_sagemaker.local.logs.shipping import Events
 from ift_sagemaker.local.protocol.errors import ServiceError
-from ift_sagemaker.local.state.resources import Document, split_s3
+from ift_sagemaker.local.state.resources import ENDPOINT, Document, split_s3
 from ift_sagemaker.local.state.settings import Context
 from ift_sagemaker.local.supervision.folders import Workplace
 from ift_sagemaker.local.supervision.watch import TICK_IN_SECONDS
@@ -27,6 +31,8 @@ DELETED = "The endpoint was deleted before the request was answered."
 DEFAULT_CONCURRENCY = 4
 """Where the configuration names none SageMaker chooses; what it chooses is not known."""
 MAX_ATTEMPTS = 2
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
+"""Seconds before a request that could not be finished is asked again; they double each time."""
 _JOIN_IN_SECONDS = 5.0
 _MAX_TOLD = 4096
 
@@ -48,6 +54,7 @@ class Backlog:
         self._context, self._place, self._ship = context, place, ship
         self._queue = AcceptedRequests(context.store, endpoint)
         self._running: dict[int, threading.Thread] = {}
+        self._put_off: dict[int, tuple[float, float]] = {}  # the last pause, and not before when
         self._next_look = 0.0
         self._closed = False
 
@@ -62,7 +69,8 @@ class Backlog:
         free = _concurrency(fleet.async_config) - len(self._running)
         if port is None or free <= 0:
             return
-        for one in self._queue.waiting(free, self._running.keys()):
+        resting = {number for number, (_, earliest) in list(self._put_off.items()) if now < earliest}
+        for one in self._queue.waiting(free, resting | self._running.keys()):
             passage = traffic.enter(traffic.gate(self._place.home, fleet.number))
             if passage is None:
                 return
@@ -79,21 +87,39 @@ class Backlog:
         for thread in self._running.values():
             thread.join(_JOIN_IN_SECONDS)
 
-    def abandon(self, reason: str) -> None:
-        """Tells every request that is left that it has failed; nothing accepted goes without an outcome."""
+    def abandon(self, reason: str) -> bool:
+        """Tells every request that is left that it has failed; nothing accepted goes without an outcome.
+
+        False where the disk is too full to tell: then some are left.
+        """
         while left := self._queue.waiting(100):
             for one in left:
-                self._fail(one, reason)
+                if not self._fail(one, reason):
+                    return False
+        return True
 
     def _work(self, one: Accepted, port: int, passage: traffic.Passage) -> None:
+        is_done = False
+        try:
+            is_done = self._finish(one, port)
+        finally:
+            if is_done:
+                self._put_off.pop(one.id, None)
+            else:
+                pause, _ = self._put_off.get(one.id, (FIRST_PAUSE / 2, 0.0))
+                pause = min(2 * pause, LONGEST_PAUSE)
+                self._put_off[one.id] = pause, self._context.clock() + pause
+            passage.release()
+
+    def _finish(self, one: Accepted, port: int) -> bool:
         try:
             self._answer(one, port)
         except _Failure as failure:
-            self._fail(one, str(failure))
+            return self._fail(one, str(failure))
         except Exception as error:  # noqa: BLE001 - a thread of its own: what broke is told, the request stays
             self._say(one, f"could not be finished and stays in the queue: {type(error).__name__}: {error}")
-        finally:
-            passage.release()
+            return False
+        return True
 
     def _answer(self, one: Accepted, port: int) -> None:
         if self._context.clock() - one.request.accepted > one.request.lifetime:
@@ -165,7 +191,7 @@ class Backlog:
                 raise
             raise _Failure(f"Could not write {one.request.output}: {error.code}: {error.message}") from error
 
-    def _fail(self, one: Accepted, reason: str) -> None:
+    def _fail(self, one: Accepted, reason: str) -> bool:
         self._say(one, f"failed: {reason}")
         if one.request.failure:
             try:
@@ -174,12 +200,29 @@ class Backlog:
             except ServiceError as error:
                 self._say(one, f"has a failure path that cannot be written: {error.code}: {error.message}")
                 if error.status == 507:  # space may come back
-                    return
+                    return False
         self._queue.done(one.id)
+        return True
 
     def _say(self, one: Accepted, what: str) -> None:
         line = f"ift-local: asynchronous request {one.request.inference_id} {what}"
         self._ship([(int(self._context.clock() * 1000), line)])
+
+
+def tell_all(context: Context, endpoint: Document, reason: str) -> None:
+    """Tells all requests of an endpoint whose supervisor is dead that they have failed, and accepts no more.
+
+    Raises:
+        sqlite3.Error: the disk is full; to be called again.
+    """
+    name = endpoint["EndpointName"]
+    group, stream = endpoint_document.log_group(name), endpoint["_fleet"]["variants"][0]["log_stream"]
+    with suppress(KeyError):
+        context.store.update(ENDPOINT, name, endpoint_document.closed)
+    place = Workplace.of(context.store.root, ENDPOINT, name)
+    ship = partial(context.store.append_log_events, group, stream)
+    if not Backlog(context, endpoint, place, ship).abandon(reason):
+        raise sqlite3.OperationalError("database or disk is full")
 
 
 def _concurrency(config: Document) -> int:

@@ -62,7 +62,7 @@ def verify(token: str, region: str, now: float) -> None:
         raise BadToken("the token was made with other credentials, or for another region")
     if query.get("Action") != "CallWithBearerToken" or query.get("X-Amz-Algorithm") != _ALGORITHM:
         raise BadToken("the token was made for something else")
-    if not hmac.compare_digest(given, _signature(query, region)):
+    if not hmac.compare_digest(given.encode(), _signature(query, region).encode()):
         raise BadToken("the token's signature is wrong")
     if not age - _SKEW_IN_SECONDS <= now < age + _lifetime(query):
         raise BadToken("the token has expired")

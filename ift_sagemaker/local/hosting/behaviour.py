@@ -27,4 +27,13 @@ def _run(context: Context, endpoint: Document, runner: Runner) -> None:
     EndpointRun(context, endpoint, runner).run()
 
 
-BEHAVIOUR = Behaviour(_is_supervised, _lost, _run)
+def _buried(context: Context, endpoint: Document) -> None:
+    from ift_sagemaker.local.hosting.backlog import DELETED, tell_all
+
+    if not endpoint["_fleet"]["async"] or document.is_to_be_revived(endpoint):
+        return
+    is_deleted = endpoint["EndpointStatus"] == "Deleting"
+    tell_all(context, endpoint, DELETED if is_deleted else "The endpoint has failed: its supervisor died.")
+
+
+BEHAVIOUR = Behaviour(_is_supervised, _lost, _run, _buried)

@@ -234,7 +234,7 @@ def failed(endpoint: Document, reason: str, now: float) -> Document:
     """The endpoint once it is lost; one that is being deleted stays so."""
     if endpoint["EndpointStatus"] == "Deleting":
         return endpoint
-    left = _without(endpoint, "_next", "PendingDeploymentSummary")
+    left = _without(endpoint, "_next", "PendingDeploymentSummary", "_closed")
     return {
         **left,
         "EndpointStatus": "Failed",
@@ -243,6 +243,16 @@ def failed(endpoint: Document, reason: str, now: float) -> Document:
         "LastModifiedTime": now,
         "_fleet": _with_ports(endpoint["_fleet"], {}),
     }
+
+
+def closed(endpoint: Document) -> Document:
+    """The endpoint about to fail: nothing is accepted any more, so all that was can be told."""
+    return {**endpoint, "_closed": True}
+
+
+def accepts(endpoint: Document) -> bool:
+    """Whether an asynchronous request may be put into the endpoint's queue."""
+    return endpoint["EndpointStatus"] in ANSWERING and "_closed" not in endpoint
 
 
 def is_to_be_revived(endpoint: Document) -> bool:
@@ -256,7 +266,7 @@ def is_to_be_revived(endpoint: Document) -> bool:
 
 def interrupted(endpoint: Document, reason: str, now: float) -> Document:
     """An asynchronous endpoint whose supervisor died; it waits for another one, without an update."""
-    left = _without(endpoint, "_next", "PendingDeploymentSummary")
+    left = _without(endpoint, "_next", "PendingDeploymentSummary", "_closed")
     return {
         **left,
         "EndpointStatus": WAITING_FOR_A_SUPERVISOR,

@@ -23,8 +23,9 @@ class TooLarge(Exception):  # noqa: N818 - an outcome
 class Exchange:
     """A request that was sent, and its answer as it comes. `headers` of the answer have lower-case names.
 
-    Raises TimeoutError where the container takes longer than `seconds` for all of it, OSError or
-    HTTPException where the connection breaks, also in the middle of the answer.
+    Raises TimeoutError where the answer's body is not there `seconds` after the start; before it, sending and
+    the answer's head may each take as long again where the container takes or gives a little all the time.
+    Raises OSError or HTTPException where the connection breaks, also in the middle of the answer.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Exchange:
         try:
             self._connection.request("POST", "/invocations", body, dict(headers))
             self._link = self._connection.sock  # http.client forgets it where the container closes after it
+            self._wait_no_longer()
             self._response = self._connection.getresponse()
         except BaseException:
             self._connection.close()
@@ -50,14 +52,17 @@ class Exchange:
 
     def piece(self, limit: int = CHUNK) -> bytes:
         """What the container has written since, at once; empty at the end of its answer."""
-        left = self._deadline - self._monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._link.settimeout(left)
+        self._wait_no_longer()
         data = self._response.read1(limit)
         if not data and self._response.length:  # it had promised more
             raise IncompleteRead(b"", self._response.length)
         return data
+
+    def _wait_no_longer(self) -> None:
+        left = self._deadline - self._monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._link.settimeout(left)
 
     def drain(self, sink: Callable[[bytes], object], limit: int) -> None:
         """Hands the whole answer to `sink`; raises TooLarge above `limit` bytes."""

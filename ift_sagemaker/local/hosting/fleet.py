@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 from ift_sagemaker.local.hosting import traffic
@@ -59,9 +60,10 @@ class Fleet:
         return [record for server in self.servers if (record := server.record())]
 
     def stop(self) -> None:
-        """Asks all programs to end."""
-        for server in self.servers:
-            server.stop()
+        """Asks all programs to end, also those after one that cannot be asked; raises what broke."""
+        with ExitStack() as asking:
+            for server in self.servers:
+                asking.callback(server.stop)
 
     def clear(self) -> None:
         """Removes the folders of a fleet that is gone."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from ift_sagemaker.local.hosting import document as endpoint_document
+from ift_sagemaker.local.hosting.asynchronous import MAX_INVOCATION
 from ift_sagemaker.local.hosting.backlog import DELETED, Backlog
 from ift_sagemaker.local.hosting.fleet import Fleet
 from ift_sagemaker.local.hosting.server import EndpointLost, Site, free_port
 from ift_sagemaker.local.logs.shipping import Events, ship_traceback
 from ift_sagemaker.local.running.runner import Runner
 from ift_sagemaker.local.state.resources import ENDPOINT, Document
-from ift_sagemaker.local.state.settings import Context
+from ift_sagemaker.local.state.settings import Context, LocalSettings
 from ift_sagemaker.local.supervision.breakage import broken
 from ift_sagemaker.local.supervision.folders import Workplace
 from ift_sagemaker.local.supervision.leases import Lease
@@ -23,6 +24,9 @@ from ift_sagemaker.local.supervision.watch import TICK_IN_SECONDS, TURN_IN_SECON
 from ift_sagemaker.local.weather.profile import deletion_delay
 
 SLOT_TIMEOUT = 600.0
+ASYNC_GRACE = 300.0
+"""Seconds that an asynchronous request has for its way from and to S3, besides those of the container."""
+LONGEST_PAUSE = 60.0
 
 
 class DeleteAsked(Exception):  # noqa: N818 - an event, not an error
@@ -104,13 +108,12 @@ class EndpointRun:
             )
 
     def _with_slot(self, slot: Lease) -> None:
-        try:
+        with ExitStack() as ending:
+            ending.callback(slot.release)
+            ending.callback(self._end_all)
             self._fleet = Fleet(self._site, self._endpoint["_fleet"])
             while True:
                 self._turn(self._fleet)
-        finally:
-            self._end_all()
-            slot.release()
 
     # -- one turn
 
@@ -162,8 +165,7 @@ class EndpointRun:
             self._let_go(fleet, termination_wait(self._deployment))
 
     def _let_go(self, fleet: Fleet, wait: float) -> None:
-        settings, now = self._context.settings, self._waits.monotonic()
-        patience = max(settings.invocation_in_seconds, settings.stream_in_seconds)
+        now, patience = self._waits.monotonic(), longest_request(self._context.settings, fleet.async_config)
         self._retiring.append(_Retiring(fleet, now + wait, now + wait + patience))
 
     def _retire(self) -> None:
@@ -190,26 +192,43 @@ class EndpointRun:
     # -- the end
 
     def _end_all(self) -> None:
+        """Ends every fleet, whatever breaks over another one, and at last by force."""
         fleets = self._fleets()
+        records = [record for fleet in fleets for record in fleet.records()]
         self._backlog.close()
-        for fleet in fleets:
-            fleet.stop()
-        while not all(fleet.is_gone for fleet in fleets):
+        with ExitStack() as ending:
+            ending.callback(self._backlog.join)
+            ending.callback(self._site.runner.end_remains, records, self._place.home)
             for fleet in fleets:
-                fleet.turn(TURN_IN_SECONDS / len(fleets))
-        self._backlog.join()
+                ending.callback(self._end, fleet)
+            for fleet in fleets:
+                fleet.stop()
+
+    @staticmethod
+    def _end(fleet: Fleet) -> None:
+        fleet.stop()
+        while not fleet.is_gone:
+            fleet.turn(TURN_IN_SECONDS)
+
+    def _abandon(self, reason: str) -> None:
+        """Tells all requests that are left, before the endpoint is gone: a kill meanwhile loses none."""
+        pause = TICK_IN_SECONDS
+        while not self._backlog.abandon(reason):
+            self._waits.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     def _remove(self) -> None:
         self._place.remove()
         if delay := deletion_delay(self._context.settings):
             self._waits.sleep(delay)
+        self._abandon(DELETED)
         self._context.store.delete(ENDPOINT, self._name)
-        self._backlog.abandon(DELETED)
 
     def _fail(self, reason: str) -> None:
         self._place.remove()
+        self._update(lambda endpoint, _: endpoint_document.closed(endpoint))
+        self._abandon(f"The endpoint has failed: {reason}")
         there = self._update(lambda endpoint, now: endpoint_document.failed(endpoint, reason, now))
-        self._backlog.abandon(f"The endpoint has failed: {reason}")
         if there is not None and there["EndpointStatus"] == "Deleting":
             self._remove()
 
@@ -229,6 +248,13 @@ class EndpointRun:
         group = endpoint_document.log_group(self._name)
         stream = self._endpoint["_fleet"]["variants"][0]["log_stream"]
         self._context.store.append_log_events(group, stream, events)
+
+
+def longest_request(settings: LocalSettings, async_config: Document | None) -> float:
+    """Seconds after which no request can be under way any more at a fleet that traffic has left."""
+    if async_config:
+        return MAX_INVOCATION + ASYNC_GRACE
+    return max(settings.invocation_in_seconds, settings.stream_in_seconds)
 
 
 def termination_wait(deployment: Document | None) -> float:

@@ -1,4 +1,8 @@
-"""One variant of an endpoint: its model, its program, and the program's health; never blocks for long."""
+"""One variant of an endpoint: its model, its program, and the program's health.
+
+A turn waits for output as long as it is told, and besides for the answer to one ping (2 seconds at most,
+until the program is healthy), for a program to start and, once it has ended, for the rest of its output.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +98,7 @@ class VariantServer:
         self._serving: Serving | None = None
         self._restarts, self._tries = RESTARTS, PORT_TRIES
         self._deadline = self._next_ping = 0.0
-        self._unfit = False
+        self._unfit = self._unwanted = False
         self._stop_deadline = 0.0
         self._broken: Exception | None = None
         self._fetching = threading.Thread(target=self._fetch, name=f"fetch-{self.name}", daemon=True)
@@ -137,7 +141,7 @@ class VariantServer:
                 pass
 
     def stop(self) -> None:
-        """Asks the program to end: SIGTERM, 30 seconds, SIGKILL."""
+        """Asks the program to end: SIGTERM, 30 seconds, SIGKILL. A model on its way is fetched to its end."""
         self._end(unfit=False)
 
     # -- phases
@@ -145,7 +149,9 @@ class VariantServer:
     def _turn_fetching(self) -> None:
         if self._fetching.is_alive():
             return
-        if isinstance(self._broken, EndpointLost):
+        if self._unwanted:
+            self.phase = Phase.GONE
+        elif isinstance(self._broken, EndpointLost):
             self._give_up(str(self._broken))
         elif self._broken is not None:
             raise self._broken
@@ -205,7 +211,8 @@ class VariantServer:
     def _end(self, *, unfit: bool) -> None:
         self._unfit = unfit
         if self.phase is Phase.FETCHING:
-            self._fetching.join()
+            self._unwanted = True
+            return
         if self._serving is None:
             self.phase = Phase.GONE
             return
@@ -277,31 +284,35 @@ class VariantServer:
     def _launch(self, port: int) -> Serving:
         site = self._site
         readable, writable = os.pipe()
-        pump = LogPump(readable, self.ship, self._last.append, site.context.clock, site.waits.monotonic)
-        self._introduce()
-        image, replaces_entrypoint = self._variant["image"]
         try:
-            program = site.runner.start(
-                Launch(
-                    command=tuple(self._variant["command"]),
-                    environment=self._environment(port),
-                    ml_root=site.place.ml(self._folder),
-                    scratch=site.place.scratch(self._folder),
-                    output=writable,
-                    network=True,
-                    read_only=("model",),
-                    hidden=(site.context.store.root,),
-                    image=image,
-                    replaces_entrypoint=replaces_entrypoint,
-                    port=port,
-                )
-            )
-        except StartError as error:
+            pump = LogPump(readable, self.ship, self._last.append, site.context.clock, site.waits.monotonic)
+            self._introduce()
+            program = site.runner.start(self._what(port, writable))
+        except BaseException as error:
             os.close(readable)
-            raise EndpointLost(f"The serving container could not be started: {error}") from error
+            if isinstance(error, StartError):
+                raise EndpointLost(f"The serving container could not be started: {error}") from error
+            raise
         finally:
             os.close(writable)
         return Serving(program, pump, readable, port)
+
+    def _what(self, port: int, output: int) -> Launch:
+        site = self._site
+        image, replaces_entrypoint = self._variant["image"]
+        return Launch(
+            command=tuple(self._variant["command"]),
+            environment=self._environment(port),
+            ml_root=site.place.ml(self._folder),
+            scratch=site.place.scratch(self._folder),
+            output=output,
+            network=True,
+            read_only=("model",),
+            hidden=(site.context.store.root,),
+            image=image,
+            replaces_entrypoint=replaces_entrypoint,
+            port=port,
+        )
 
     def _environment(self, port: int) -> dict[str, str]:
         region = self._site.context.settings.region

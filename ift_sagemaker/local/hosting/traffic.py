@@ -1,7 +1,8 @@
 """Who is asking a fleet right now, known to all processes: a shared lock on one file a fleet.
 
 Whoever asks looks up the fleet, takes the lock, and looks again; a supervisor names another fleet first and
-ends the old one only when nobody holds its lock. So no request meets a program that was told to end.
+ends the old one only when nobody holds its lock, or when it was held for longer than any request may take.
+So an update cuts no request short that keeps to its time. An endpoint that is deleted or fails ends at once.
 """
 
 from __future__ import annotations

@@ -11,17 +11,24 @@ from ift_sagemaker.local.state.resources import ENDPOINT, PROCESSING_JOB, TRAINI
 from ift_sagemaker.local.state.settings import Context
 
 
+def _nothing(_: Context, __: Document) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Behaviour:
     """`is_supervised`: whether a supervisor ought to be alive for a document.
 
     `lost`: the document once its supervisor died of `reason` at `now`, None where nothing of it is to stay.
     `run`: what a supervisor does; it returns when the document has come to its end.
+    `buried`: what is done, once its supervisor died, before the document is changed or deleted; it may be
+    called again. It raises sqlite3.Error where the disk is full, and the document stays as it is.
     """
 
     is_supervised: Callable[[Document], bool]
     lost: Callable[[Document, str, float], Document | None]
     run: Callable[[Context, Document, Runner], None]
+    buried: Callable[[Context, Document], None] = _nothing
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,7 @@ def _bury(context: Context, kind: str, name: str, document: Document, words: str
     named(document["_runner"]).end_remains(document.get("_programs", []), place.home)
     # the folder first: where this is cut short the document still asks for another look
     place.remove()
+    KINDS[kind].behaviour.buried(context, document)
     if _lost(context, kind, document, words) is None:
         context.store.delete(kind, name)
         return None

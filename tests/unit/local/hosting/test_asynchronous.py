@@ -129,7 +129,7 @@ def test_requests_that_a_failed_or_deleted_endpoint_leaves_are_told_to_have_fail
 
 def test_a_request_that_waits_too_long_expires(aws: LocalAWS) -> None:
     served(aws)
-    asked = ask(aws, b"sleep 1", RequestTTLSeconds=60)
+    asked = ask(aws, b"sleep 20", RequestTTLSeconds=60)
     kill(aws, SUPERVISOR)
     with aws.store.transaction() as connection:
         connection.execute("UPDATE async_requests SET request = json_set(request, '$.accepted', 1.0) WHERE 1")

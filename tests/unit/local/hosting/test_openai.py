@@ -131,3 +131,6 @@ def test_a_token_whose_parts_were_changed_is_refused() -> None:
     longer = base64.b64encode(address.replace("Expires=60", "Expires=600").encode()).decode()
     with pytest.raises(BadToken, match="signature"):
         verify(f"sagemaker-api-key-{longer}", "us-east-1", NOW)
+    foreign = base64.b64encode(address.replace("Signature=", "Signature=%C3%A9").encode()).decode()
+    with pytest.raises(BadToken, match="signature"):
+        verify(f"sagemaker-api-key-{foreign}", "us-east-1", NOW)
