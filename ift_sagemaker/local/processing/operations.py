@@ -6,7 +6,8 @@ from typing import Any
 
 from ift_sagemaker.local.processing import document as job_document
 from ift_sagemaker.local.protocol.errors import ServiceError
-from ift_sagemaker.local.running.images import processing_container
+from ift_sagemaker.local.running.execution import recorded
+from ift_sagemaker.local.running.images import job_container
 from ift_sagemaker.local.running.isolation import choose, engine_of
 from ift_sagemaker.local.running.runner import Runner
 from ift_sagemaker.local.state.paging import Listing
@@ -20,7 +21,6 @@ from ift_sagemaker.local.state.resources import (
     taken,
 )
 from ift_sagemaker.local.state.settings import Context
-from ift_sagemaker.local.state.tags import IMAGE_TAG, RUNNER_TAG, merged
 from ift_sagemaker.local.supervision.launch import begin
 from ift_sagemaker.local.supervision.reconcile import current, listed_current
 
@@ -57,26 +57,15 @@ def create_processing_job(context: Context, params: dict[str, Any]) -> dict[str,
 def with_execution(context: Context, job: Document, runner: Runner) -> Document:
     """The job with what will be executed in place of its image, and how; readable as tags too."""
     program = job["AppSpecification"]
-    container = processing_container(
+    container = job_container(
         context.store.root,
         program["ImageUri"],
         program.get("ContainerEntrypoint", []),
         program.get("ContainerArguments", []),
         engine_of(runner.name),
     )
-    told = (
-        {"Key": RUNNER_TAG, "Value": runner.name},
-        {"Key": IMAGE_TAG, "Value": container.executed},
-    )
-    return {
-        **job,
-        "_tags": merged(job["_tags"], told),
-        "_command": list(container.command),
-        "_image": [container.image, container.replaces_entrypoint],
-        "_runner": runner.name,
-        "_isolation": job_document.isolation(job, runner).record(),
-        "_images": {"asked": program["ImageUri"], "executed": container.executed},
-    }
+    asked = {"asked": program["ImageUri"]}
+    return recorded(job, container, runner, job_document.isolation(job, runner), asked)
 
 
 def describe_processing_job(context: Context, params: dict[str, Any]) -> dict[str, Any]:

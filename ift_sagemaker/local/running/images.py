@@ -96,70 +96,37 @@ def training_title(image: str) -> str:
     return next((title for title, known in TRAINING if known.fullmatch(repository(image))), "")
 
 
-def training_container(
+def job_container(
     root: Path,
     image: str,
     entrypoint: Sequence[str],
     arguments: Sequence[str],
     engine: ImageStore | None = None,
+    *,
+    word: str = "",
 ) -> LocalContainer:
-    """What runs a training job: with an engine that has it the image, else the job's own entrypoint.
+    """What runs a job: with an engine that has it the image, else the job's own entrypoint.
+
+    `word` is what a program hears where the job names neither entrypoint nor arguments: "train", or nothing.
 
     Raises:
         ServiceError: there is no entrypoint, so the image's own program would be needed; or the engine has
             neither the image nor its stand-in.
     """
-    if engine is None:
-        return _training_command(root, image, entrypoint, arguments)
-    words = (*entrypoint, *(arguments or (() if entrypoint else ("train",))))
-    if found := _found(engine, image):
+    said = tuple(arguments) or ((word,) if word and not entrypoint else ())
+    if engine is not None and (found := _found(engine, image)):
+        words = (*entrypoint, *said)
         return LocalContainer(_named(image, found), words, found, replaces_entrypoint=bool(entrypoint))
-    command = _training_command(root, image, entrypoint, arguments).command
-    return _stand_in(engine, image, TRAIN_STAND_IN, command)
+    container = _job_command(root, image, entrypoint, said)
+    return container if engine is None else _stand_in(engine, image, TRAIN_STAND_IN, container.command)
 
 
-def _training_command(
-    root: Path, image: str, entrypoint: Sequence[str], arguments: Sequence[str]
-) -> LocalContainer:
+def _job_command(root: Path, image: str, entrypoint: Sequence[str], said: Sequence[str]) -> LocalContainer:
     if entrypoint:
-        return LocalContainer(PYTHON_IMAGE, (*entrypoint, *arguments))
+        return LocalContainer(PYTHON_IMAGE, (*entrypoint, *said))
     registered = _registered(root, image)
     if registered:
-        return LocalContainer(registered.executed, (*registered.command, *(arguments or ("train",))))
-    titles = [title for title, _ in TRAINING]
-    raise _unknown(image, f"{', '.join(titles)} and any other image with a ContainerEntrypoint")
-
-
-def processing_container(
-    root: Path,
-    image: str,
-    entrypoint: Sequence[str],
-    arguments: Sequence[str],
-    engine: ImageStore | None = None,
-) -> LocalContainer:
-    """What runs a processing job: with an engine that has it the image, else the job's own entrypoint.
-
-    Raises:
-        ServiceError: there is no entrypoint, so the image's own program would be needed; or the engine has
-            neither the image nor its stand-in.
-    """
-    if engine is None:
-        return _processing_command(root, image, entrypoint, arguments)
-    if found := _found(engine, image):
-        words = (*entrypoint, *arguments)
-        return LocalContainer(_named(image, found), words, found, replaces_entrypoint=bool(entrypoint))
-    command = _processing_command(root, image, entrypoint, arguments).command
-    return _stand_in(engine, image, TRAIN_STAND_IN, command)
-
-
-def _processing_command(
-    root: Path, image: str, entrypoint: Sequence[str], arguments: Sequence[str]
-) -> LocalContainer:
-    if entrypoint:
-        return LocalContainer(PYTHON_IMAGE, (*entrypoint, *arguments))
-    registered = _registered(root, image)
-    if registered:
-        return LocalContainer(registered.executed, (*registered.command, *arguments))
+        return LocalContainer(registered.executed, (*registered.command, *said))
     raise _unknown(image, "all images with a ContainerEntrypoint")
 
 

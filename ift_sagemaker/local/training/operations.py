@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ift_sagemaker.local.protocol.errors import ServiceError
-from ift_sagemaker.local.running.images import training_container, training_title
+from ift_sagemaker.local.running.execution import recorded
+from ift_sagemaker.local.running.images import job_container, training_title
 from ift_sagemaker.local.running.isolation import choose, engine_of
 from ift_sagemaker.local.running.runner import Runner
 from ift_sagemaker.local.state.paging import Listing, listed
@@ -22,7 +23,6 @@ from ift_sagemaker.local.state.resources import (
     taken,
 )
 from ift_sagemaker.local.state.settings import Context
-from ift_sagemaker.local.state.tags import IMAGE_TAG, RUNNER_TAG, merged
 from ift_sagemaker.local.supervision.launch import begin
 from ift_sagemaker.local.supervision.reconcile import all_current, current, listed_current
 from ift_sagemaker.local.training import document as job_document
@@ -83,26 +83,16 @@ def with_execution(context: Context, job: Document, runner: Runner) -> Document:
     """The job with what will be executed in place of its image, and how; readable as tags too."""
     algorithm = job["AlgorithmSpecification"]
     image = algorithm["TrainingImage"]
-    container = training_container(
+    container = job_container(
         context.store.root,
         image,
         algorithm.get("ContainerEntrypoint", []),
         algorithm.get("ContainerArguments", []),
         engine_of(runner.name),
+        word="train",
     )
-    told = (
-        {"Key": RUNNER_TAG, "Value": runner.name},
-        {"Key": IMAGE_TAG, "Value": container.executed},
-    )
-    return {
-        **job,
-        "_tags": merged(job["_tags"], told),
-        "_command": list(container.command),
-        "_image": [container.image, container.replaces_entrypoint],
-        "_runner": runner.name,
-        "_isolation": runner.isolation(network=False).record(),
-        "_images": {"asked": image, "known_as": training_title(image), "executed": container.executed},
-    }
+    asked = {"asked": image, "known_as": training_title(image)}
+    return recorded(job, container, runner, runner.isolation(network=False), asked)
 
 
 def describe_training_job(context: Context, params: dict[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from ift_sagemaker.local.running.images import (
     SERVE_STAND_IN,
     TRAIN_STAND_IN,
     hosting_container,
+    job_container,
     repository,
-    training_container,
     training_title,
 )
 
@@ -61,14 +61,14 @@ def test_an_image_that_nothing_stands_for_is_refused_with_the_known_ones(tmp_pat
 
 
 def test_a_training_image_runs_its_jobs_entrypoint_whatever_it_is(tmp_path: Path) -> None:
-    container = training_container(tmp_path, "any:1", ["python3", "x.py"], ["train"])
+    container = job_container(tmp_path, "any:1", ["python3", "x.py"], ["train"])
     assert container.command == ("python3", "x.py", "train")
     assert container.executed.startswith("ift-local/python:")
 
 
 def test_a_training_image_without_an_entrypoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="huggingface-pytorch-training"):
-        training_container(tmp_path, f"{ECR}/huggingface-pytorch-training:2.9.0", [], ["train"])
+        job_container(tmp_path, f"{ECR}/huggingface-pytorch-training:2.9.0", [], ["train"])
 
 
 def test_the_known_training_images_have_a_title_and_others_none() -> None:
@@ -83,7 +83,8 @@ def test_a_registry_file_adds_images_of_the_users_own(tmp_path: Path) -> None:
     container = hosting_container(tmp_path, f"{ECR}/mine:1")
     assert container.command == ("python3", "/opt/ml/model/server.py")
     assert "mine" in container.executed
-    assert training_container(tmp_path, f"{ECR}/mine:1", [], []).command[-1] == "train"
+    assert job_container(tmp_path, f"{ECR}/mine:1", [], [], word="train").command[-1] == "train"
+    assert job_container(tmp_path, f"{ECR}/mine:1", [], []).command[-1] != "train"
 
 
 @pytest.mark.parametrize("text", ["no json", "[1]", '[{"image": "x"}]'])
@@ -112,10 +113,10 @@ class SilentShelf(Shelf):
 
 def test_an_engine_runs_the_image_that_was_asked_for_where_it_has_it(tmp_path: Path) -> None:
     shelf = Shelf("own:1", TRAIN_STAND_IN)
-    own = training_container(tmp_path, "own:1", [], [], shelf)
+    own = job_container(tmp_path, "own:1", [], [], shelf, word="train")
     assert (own.image, own.command, own.replaces_entrypoint) == (f"{1:064x}", ("train",), False)
     assert own.executed == f"own:1@sha256:{1:064x}"
-    replaced = training_container(tmp_path, "own:1", ["python3", "x.py"], ["a"], shelf)
+    replaced = job_container(tmp_path, "own:1", ["python3", "x.py"], ["a"], shelf)
     assert (replaced.command, replaced.replaces_entrypoint) == (("python3", "x.py", "a"), True)
     serving = hosting_container(tmp_path, "own:1", Shelf("own:1"))
     assert (serving.image, serving.command) == (f"{1:064x}", ("serve",))
@@ -123,7 +124,7 @@ def test_an_engine_runs_the_image_that_was_asked_for_where_it_has_it(tmp_path: P
 
 def test_an_engine_without_the_image_runs_our_own_in_its_place_and_says_so(tmp_path: Path) -> None:
     shelf = Shelf(TRAIN_STAND_IN, SERVE_STAND_IN)
-    trained = training_container(tmp_path, f"{ECR}/any:1", ["python3", "x.py"], ["train"], shelf)
+    trained = job_container(tmp_path, f"{ECR}/any:1", ["python3", "x.py"], ["train"], shelf)
     assert (trained.image, trained.command) == (f"{1:064x}", ("python3", "x.py", "train"))
     assert trained.executed.startswith(f"{TRAIN_STAND_IN}@sha256:")
     assert not trained.replaces_entrypoint
@@ -133,7 +134,7 @@ def test_an_engine_without_the_image_runs_our_own_in_its_place_and_says_so(tmp_p
 
 def test_an_engine_with_neither_is_refused_with_the_command_that_builds_it(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match=f"nor {TRAIN_STAND_IN}.*make images ENGINE=podman"):
-        training_container(tmp_path, "any:1", ["python3"], [], Shelf())
+        job_container(tmp_path, "any:1", ["python3"], [], Shelf())
     with pytest.raises(ServiceError, match=f"nor {SERVE_STAND_IN}.*make images ENGINE=podman"):
         hosting_container(tmp_path, f"{ECR}/vllm:1", Shelf())
     with pytest.raises(ServiceError, match="no local container"):
@@ -142,12 +143,12 @@ def test_an_engine_with_neither_is_refused_with_the_command_that_builds_it(tmp_p
 
 def test_an_engine_that_does_not_answer_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="podman did not answer") as caught:
-        training_container(tmp_path, "any:1", ["python3"], [], SilentShelf())
+        job_container(tmp_path, "any:1", ["python3"], [], SilentShelf())
     assert caught.value.status == 500
 
 
 def test_what_was_executed_fits_in_a_tag(tmp_path: Path) -> None:
     long = f"{'x' * 300}:1"
-    container = training_container(tmp_path, long, [], [], Shelf(long))
+    container = job_container(tmp_path, long, [], [], Shelf(long))
     assert len(container.executed) == 256
     assert container.executed.endswith(f"@sha256:{1:064x}")
