@@ -30,7 +30,7 @@ from ift_sagemaker.local.state.resources import (
 from ift_sagemaker.local.state.settings import Context, LocalSettings
 from ift_sagemaker.local.supervision import launch
 from ift_sagemaker.local.supervision.folders import remove_tree
-from ift_sagemaker.local.supervision.kinds import KINDS
+from ift_sagemaker.local.supervision.kinds import KIND_BY_NOUN, KINDS
 from ift_sagemaker.local.supervision.reconcile import all_current
 from ift_sagemaker.local.training import document
 
@@ -41,10 +41,13 @@ _FILES = ("schema.lock", REGISTRY_FILE, *(f"{STATE_FILE}{end}" for end in ("-jou
 _LISTENING = "0A"
 _PATIENCE_IN_SECONDS = 20.0
 _SERVER_PATIENCE_IN_SECONDS = 8.0
+_LEAVING_IN_SECONDS = 5.0
 
 
-def status(settings: LocalSettings) -> dict[str, Any]:
+def status(settings: LocalSettings, sleep: Callable[[float], None] = time.sleep) -> dict[str, Any]:
     """What there is and what runs, as plain data; makes nothing where there is no local AWS yet.
+
+    A supervisor that has brought its job or endpoint to the end is given a moment to leave first.
 
     `servers` are those of `serve`, by address, with their process numbers. `processes` are the numbers of
     all supervisors and of the programs they run, `containers` the identifiers of the containers they run in,
@@ -63,6 +66,7 @@ def status(settings: LocalSettings) -> dict[str, Any]:
     }
     if found["exists"]:
         context = create_context(settings)
+        _let_leave(context, sleep)
         found["jobs"] = _named(context, TRAINING_JOB, "TrainingJobName", "TrainingJobStatus")
         found["processing_jobs"] = _named(context, PROCESSING_JOB, "ProcessingJobName", "ProcessingJobStatus")
         found["endpoints"] = _named(context, ENDPOINT, "EndpointName", "EndpointStatus")
@@ -79,6 +83,21 @@ def status(settings: LocalSettings) -> dict[str, Any]:
         "ports": sorted({port for process in running for port in _ports(process.pid)}),
         "bytes": _size(settings.root),
     }
+
+
+def _let_leave(context: Context, sleep: Callable[[float], None]) -> None:
+    waited = 0.0
+    while waited < _LEAVING_IN_SECONDS and any(
+        _is_leaving(context, words) for _, words in _supervisors(context.store.root)
+    ):
+        waited += 0.05
+        sleep(0.05)
+
+
+def _is_leaving(context: Context, words: list[str]) -> bool:
+    kind = KIND_BY_NOUN[words[1]]
+    document = context.store.get(kind, words[2])
+    return document is None or not KINDS[kind].behaviour.is_supervised(document)
 
 
 def supervisor_pid(settings: LocalSettings, kind: str, name: str) -> int | None:

@@ -7,13 +7,16 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from ift_sagemaker import local
 from ift_sagemaker.errors import ConfigError, StorageError
-from ift_sagemaker.local.administration import _ports
+from ift_sagemaker.local.administration import _ports, status
+from ift_sagemaker.local.state.settings import LocalSettings
 from ift_sagemaker.local.supervision import launch
 from tests.unit.local.machine import ENDLESS, LocalAWS, processes_of
 
@@ -123,3 +126,44 @@ def test_a_state_of_another_version_is_told_and_can_be_reset(tmp_path: Path) -> 
         local.boto3_session(root)
     local.reset(root)
     assert not root.exists()
+
+
+def test_a_supervisor_on_its_way_out_is_given_a_moment_to_leave(tmp_path: Path) -> None:
+    root = tmp_path / "aws"
+    local.boto3_session(root).client("s3").create_bucket(Bucket="bucket")
+    with _supervisor_of(root, "endpoint", "deleted", tmp_path / "stand-in") as leaving:
+        assert status(LocalSettings(root=root), sleep=lambda _: _end(leaving))["processes"] == []
+
+
+def test_a_supervisor_that_does_not_leave_is_told_of(tmp_path: Path) -> None:
+    root = tmp_path / "aws"
+    local.boto3_session(root).client("s3").create_bucket(Bucket="bucket")
+    slept: list[float] = []
+    with _supervisor_of(root, "endpoint", "deleted", tmp_path / "stand-in") as staying:
+        assert status(LocalSettings(root=root), sleep=slept.append)["processes"] == [staying.pid]
+        assert sum(slept) == pytest.approx(5.0, abs=0.1), "it waits for a bounded time"
+        _end(staying)
+
+
+@contextmanager
+def _supervisor_of(root: Path, kind: str, name: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that reads like the supervisor of something that is gone, and stays until it is ended."""
+    module = folder.joinpath(*launch.MODULE.split(".")).with_suffix(".py")
+    module.parent.mkdir(parents=True)
+    for package in [*module.parents][: launch.MODULE.count(".")]:
+        package.joinpath("__init__.py").touch()
+    module.write_text("import time\n\nprint(flush=True)\ntime.sleep(60)\n")
+    with subprocess.Popen(
+        [sys.executable, "-m", launch.MODULE, str(root), kind, name], cwd=folder, stdout=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield process
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
