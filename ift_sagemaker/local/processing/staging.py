@@ -7,22 +7,19 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/build-your-own-processing-contai
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from ift_sagemaker.local.processing.document import below_ml, hosts, inputs, outputs
-from ift_sagemaker.local.protocol.errors import DISK_FULL, ServiceError
-from ift_sagemaker.local.running.staging import READ_ONLY, DownloadError, relative_name, safe_name
-from ift_sagemaker.local.s3.objects import ObjectStore, StoredObject
-from ift_sagemaker.local.state.resources import Document, split_s3
+from ift_sagemaker.local.running.channels import SHARDED, items_of
+from ift_sagemaker.local.running.staging import READ_ONLY, Downloads, Item, Reading
+from ift_sagemaker.local.s3.objects import ObjectStore
+from ift_sagemaker.local.state.resources import Document
 
 CONFIG = "config"
 MESSAGE = ("output", "message")
-MAX_MANIFEST_BYTES = 64 << 20
 
-File = tuple[StoredObject, PurePosixPath]
 T = TypeVar("T")
 
 
@@ -42,9 +39,12 @@ def stage(job: Document, roots: Mapping[str, Path], objects: ObjectStore, *, sha
     for source in inputs(job):
         name = below_ml(source["LocalPath"])
         found = located(source, objects)
+        downloads = Downloads(objects, share=share and name in safe)
         for index, root in enumerate(roots.values()):
-            mine = shard(found, index, len(roots), source["S3DataDistributionType"])
-            _place_all(mine, root / name, objects, share=share and name in safe)
+            with Reading(source["S3Uri"]):
+                downloads.place(
+                    shard(found, index, len(roots), source["S3DataDistributionType"]), root / name
+                )
         yield source["Name"]
 
 
@@ -56,22 +56,14 @@ def guarded(job: Document) -> tuple[str, ...]:
     return (CONFIG, *map(str, sorted(safe)))
 
 
-def located(source: Mapping[str, Any], objects: ObjectStore) -> list[File]:
-    """Every file of an input: the object, and its name below the LocalPath.
+def located(source: Mapping[str, Any], objects: ObjectStore) -> list[Item]:
+    """Every file of an input, in the order in which they are dealt out to the hosts.
 
     Raises:
-        DownloadError: there is none, or its key is no file name.
+        DownloadError: there is none, one of a manifest is missing, or a name leads elsewhere.
     """
-    uri = source["S3Uri"]
-    try:
-        if source["S3DataType"] == "ManifestFile":
-            return list(_of_manifest(uri, objects))
-        found = list(_of_prefix(uri, objects))
-    except ServiceError as error:
-        raise DownloadError(f"{error.code}: {error.message} ({uri})") from error
-    if not found:
-        raise DownloadError(f"No S3 objects found under S3 URL {uri}")
-    return found
+    found = items_of(objects, source["S3Uri"], source["S3DataType"])
+    return [item for item in found if not item.is_folder]
 
 
 def shard(files: Sequence[T], index: int, count: int, distribution: str) -> Sequence[T]:
@@ -80,71 +72,7 @@ def shard(files: Sequence[T], index: int, count: int, distribution: str) -> Sequ
     Sharded, each object goes to one host, and with fewer objects than hosts some get nothing (botocore's
     model, S3DataSource.S3DataDistributionType). That they are dealt out in turn is general knowledge.
     """
-    return files[index::count] if distribution == "ShardedByS3Key" else files
-
-
-def _of_prefix(uri: str, objects: ObjectStore) -> Iterator[File]:
-    bucket, prefix = split_s3(uri)
-    objects.bucket(bucket)
-    for found in objects.list(bucket, prefix):
-        if not found.key.endswith("/"):  # what consoles put for an empty folder
-            yield found, safe_name(relative_name(found.key, prefix))
-
-
-def _of_manifest(uri: str, objects: ObjectStore) -> Iterator[File]:
-    """The objects a manifest names: `[{"prefix": "s3://…/"}, "name", …]`.
-
-    Form as in botocore's model, S3DataSource.S3Uri (of training); that the names become paths is general
-    knowledge.
-    """
-    prefix, names = _manifest(uri, objects)
-    for name in names:
-        bucket, key = split_s3(prefix + name)
-        found = objects.get(bucket, key)
-        if found is None:
-            raise DownloadError(f"{prefix}{name} of the manifest {uri} is not there")
-        yield found, safe_name(name)
-
-
-def _manifest(uri: str, objects: ObjectStore) -> tuple[str, list[str]]:
-    _, content = objects.use(*split_s3(uri), _read_document)
-    try:
-        head, *names = json.loads(content)
-        prefix = head["prefix"]
-    except (ValueError, TypeError, KeyError):
-        prefix, names = None, []
-    if not isinstance(prefix, str) or not all(isinstance(name, str) for name in names):
-        raise DownloadError(f'{uri} is no manifest of the form [{{"prefix": "s3://…"}}, "name", …]')
-    return prefix, names
-
-
-def _read_document(path: Path) -> bytes:
-    if path.stat().st_size > MAX_MANIFEST_BYTES:
-        raise DownloadError(f"a manifest is above {MAX_MANIFEST_BYTES} bytes")
-    return path.read_bytes()
-
-
-def _place_all(files: Sequence[File], folder: Path, objects: ObjectStore, *, share: bool) -> None:
-    for found, name in files:
-        path = folder / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _place(found, path, objects, share=share)
-        except OSError as error:
-            if error.errno in DISK_FULL:
-                raise
-            raise DownloadError(
-                f"s3://{found.bucket}/{found.key} cannot be a file here: {error.strerror}"
-            ) from error
-
-
-def _place(found: StoredObject, path: Path, objects: ObjectStore, *, share: bool) -> None:
-    if share:
-        objects.link(found.bucket, found.key, path)
-        return
-    path.touch(exist_ok=False)
-    objects.use(found.bucket, found.key, lambda file: shutil.copyfile(file, path))
-    path.chmod(READ_ONLY)
+    return files[index::count] if distribution == SHARDED else files
 
 
 def _make_folders(job: Document, root: Path) -> None:

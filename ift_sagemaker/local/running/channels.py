@@ -83,16 +83,14 @@ def channels_of(job: Document) -> list[Channel]:
     return [Channel.of(channel, mode) for channel in job.get("InputDataConfig", [])]
 
 
-def items_of(objects: ObjectStore, channel: Channel) -> list[Item]:
-    """Every object of a channel in the order of keys, or in the order of its manifest.
+def items_of(objects: ObjectStore, uri: str, data_type: str) -> list[Item]:
+    """Every object of an input in the order of keys, or in the order of its manifest.
 
     Raises:
         DownloadError: there is none, one is missing, or the manifest cannot be read.
     """
-    with Reading(channel.uri):
-        if channel.data_type == "ManifestFile":
-            return _listed(objects, channel.uri)
-        return items_below(objects, channel.uri)
+    with Reading(uri):
+        return _listed(objects, uri) if data_type == "ManifestFile" else items_below(objects, uri)
 
 
 def _listed(objects: ObjectStore, uri: str) -> list[Item]:

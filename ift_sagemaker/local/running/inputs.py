@@ -39,7 +39,7 @@ class Inputs:
         for host in self._hosts:
             prepare(self._job, self._hosts, host, folders[host.name])
         for channel in channels_of(self._job):
-            items = items_of(self._objects, channel)
+            items = items_of(self._objects, channel.uri, channel.data_type)
             for host in channel.receivers(self._hosts):
                 with Reading(channel.uri):
                     self._bring(channel, items, host, MLPaths(folders[host.name]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -36,7 +37,7 @@ class Item:
 
 
 class Reading:
-    """While S3 is read from `uri`: what goes wrong becomes a DownloadError, but for a full disk."""
+    """While S3 is read from `uri`: what it refuses becomes a DownloadError, but for a full disk."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
@@ -47,9 +48,6 @@ class Reading:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, ServiceError) and error.status != 507:
             raise DownloadError(f"{error.code}: {error.message} ({self._uri})") from error
-        if isinstance(error, OSError) and error.errno not in DISK_FULL:
-            words = f"{self._uri} holds a key that cannot be a file here: {error.strerror}"
-            raise DownloadError(words) from error
 
 
 def items_below(objects: ObjectStore, uri: str) -> list[Item]:
@@ -65,6 +63,18 @@ def items_below(objects: ObjectStore, uri: str) -> list[Item]:
     if all(item.is_folder for item in found):
         raise DownloadError(f"S3 key: {uri} matched no files on s3")
     return found
+
+
+@contextmanager
+def _as_file(stored: StoredObject) -> Iterator[None]:
+    """What keeps an object from being a file here becomes a DownloadError, but for a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise
+        address = f"s3://{stored.bucket}/{stored.key}"
+        raise DownloadError(f"{address} cannot be a file here: {error.strerror}") from error
 
 
 class Downloads:
@@ -91,8 +101,8 @@ class Downloads:
         """How many files came to `folder`, read-only.
 
         Raises:
-            DownloadError: a name leads elsewhere.
-            OSError: a name that cannot be a file here.
+            DownloadError: a name leads elsewhere, or cannot be a file here.
+            OSError: the disk is full.
         """
         folder.mkdir(parents=True, exist_ok=True)
         return sum(self._place(item, folder) for item in items)
@@ -109,13 +119,18 @@ class Downloads:
         for found in self._objects.list(bucket, below):
             path = folder / safe_name(found.key.removeprefix(below))
             if not found.key.endswith("/"):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._copy(found, path)
+                with _as_file(found):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    self._copy(found, path)
                 count += 1
         return count
 
     def _place(self, item: Item, folder: Path) -> int:
-        path, found = folder / safe_name(item.name), item.stored
+        with _as_file(item.stored):
+            return self._put(item, folder / safe_name(item.name))
+
+    def _put(self, item: Item, path: Path) -> int:
+        found = item.stored
         if item.is_folder:
             path.mkdir(parents=True, exist_ok=True)
             return 0

@@ -10,7 +10,7 @@ import pytest
 
 from ift_sagemaker.local.processing.document import NO_NAMES
 from ift_sagemaker.local.processing.staging import guarded, located, shard
-from ift_sagemaker.local.running.staging import DownloadError
+from ift_sagemaker.local.running.staging import DownloadError, Downloads
 from ift_sagemaker.local.supervision.watch import Outputs, Programs
 from tests.unit.local.machine import BUCKET, FakeTime, LocalAWS
 from tests.unit.local.processing.jobs import (
@@ -124,24 +124,26 @@ def test_the_files_of_a_manifest_and_no_others_are_there(aws: LocalAWS) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("no json", "is no manifest of the form"),
-        ("[]", "is no manifest of the form"),
-        ("{}", "is no manifest of the form"),
-        ('["rows/"]', "is no manifest of the form"),
-        ('[{"prefix": 1}]', "is no manifest of the form"),
-        (f'[{{"prefix": "s3://{BUCKET}/rows/"}}, 1]', "is no manifest of the form"),
-        (f'[{{"prefix": "s3://{BUCKET}/rows/"}}, "none.txt"]', "rows/none.txt of the manifest"),
+        ("no json", "is no manifest: a JSON array"),
+        ("[]", "is no manifest: a JSON array"),
+        ("{}", "is no manifest: a JSON array"),
+        ('["rows/"]', "is no manifest: a JSON array"),
+        ('[{"prefix": 1}]', "is no manifest: a JSON array"),
+        (f'[{{"prefix": "s3://{BUCKET}/rows/"}}, 1]', "is no manifest: a JSON array"),
+        (f'[{{"prefix": "s3://{BUCKET}/rows/"}}, "none.txt"]', "rows/none.txt matched no files on s3"),
         (f'[{{"prefix": "s3://{BUCKET}/"}}, "odd/../x"]', "cannot be a file below"),
-        ('[{"prefix": "https://x/"}, "a"]', "https:// in place of s3://"),
+        ('[{"prefix": "https://x/"}, "a"]', "is no manifest: a JSON array"),
     ],
 )
 def test_a_manifest_that_is_none_or_names_what_is_not_there_is_told(
-    aws: LocalAWS, content: str, words: str
+    aws: LocalAWS, tmp_path: Path, content: str, words: str
 ) -> None:
     aws.put("odd/../x", "key")
     uri = aws.put("list.json", content)
     with pytest.raises(DownloadError) as caught:
-        located({"S3Uri": uri, "S3DataType": "ManifestFile"}, aws.objects)
+        Downloads(aws.objects, share=False).place(
+            located({"S3Uri": uri, "S3DataType": "ManifestFile"}, aws.objects), tmp_path / "rows"
+        )
     assert words in str(caught.value)
 
 

@@ -41,7 +41,7 @@ def channel(uri: str = "s3://b/data/", mode: str = "File", **source: Any) -> Cha
 def names(
     objects: ObjectStore, asked: Channel, of: tuple[Host, ...], host: Host, epoch: int = 0
 ) -> list[str]:
-    return [item.name for item in asked.part(items_of(objects, asked), of, host, epoch)]
+    return [item.name for item in asked.part(items_of(objects, asked.uri, asked.data_type), of, host, epoch)]
 
 
 def test_hosts_are_told_of_each_other_as_aws_tells_them() -> None:
@@ -117,7 +117,7 @@ def test_a_manifest_names_the_objects_of_a_channel_in_its_order(objects: ObjectS
         objects.put("b", f"data/{key}", key.encode())
     manifest = [{"prefix": "s3://b/data/"}, "deep/a", "b"]
     objects.put("b", "rows.manifest", json.dumps(manifest).encode())
-    items = items_of(objects, channel("s3://b/rows.manifest", S3DataType="ManifestFile"))
+    items = items_of(objects, "s3://b/rows.manifest", "ManifestFile")
     assert [item.name for item in items] == ["deep/a", "b"]
     assert Downloads(objects, share=False).place(items, tmp_path / "in") == 2
     assert (tmp_path / "in" / "deep" / "a").read_bytes() == b"deep/a"
@@ -156,4 +156,4 @@ def test_a_manifest_or_an_object_of_it_that_is_missing_is_named(
     if manifest is not None:
         objects.put("b", "m", json.dumps(manifest).encode())
     with pytest.raises(DownloadError, match=words):
-        items_of(objects, channel("s3://b/m", S3DataType="ManifestFile"))
+        items_of(objects, "s3://b/m", "ManifestFile")
