@@ -113,9 +113,8 @@ class Engine:
         """
         try:
             found = self.call("image", "inspect", "--format", "{{.Id}}", image)
-        except EngineSilent:
-            raise
-        except EngineError:
+        except EngineError as error:
+            self._answers(error)
             return None
         return found.strip().removeprefix("sha256:") or None
 
@@ -128,9 +127,8 @@ class Engine:
         form = f'{{{{index .Config.Labels "{ML_ROOT_LABEL}"}}}}'
         try:
             root = self.call("inspect", "--format", form, container).strip()
-        except EngineSilent:
-            raise
-        except EngineError:  # removed just now
+        except EngineError as error:  # removed just now
+            self._answers(error)
             return False
         return Path(root).is_relative_to(folder)
 
@@ -138,9 +136,8 @@ class Engine:
         """True while it runs, its exit code once it has ended, None where it is gone. Raises EngineSilent."""
         try:
             told = self.call("inspect", "--format", "{{.State.Running}} {{.State.ExitCode}}", container)
-        except EngineSilent:
-            raise
-        except EngineError:
+        except EngineError as error:
+            self._answers(error)
             return None
         running, _, code = told.strip().partition(" ")
         return True if running == "true" else int(code)
@@ -155,10 +152,15 @@ class Engine:
         for words in (("kill", "--signal", "KILL", container), ("rm", "--force", container)):
             try:
                 self.call(*words)
-            except EngineSilent:
-                raise
-            except EngineError:
-                continue
+            except EngineError as error:
+                self._answers(error)
+
+    def _answers(self, error: EngineError) -> None:
+        """Raises EngineSilent where the refusal was no answer: the program is there, its daemon is not."""
+        if isinstance(error, EngineSilent):
+            raise error
+        if not self.works():
+            raise EngineSilent(f"{self.name} does not answer: {error}") from error
 
 
 def _last_words(errors: bytes) -> str:

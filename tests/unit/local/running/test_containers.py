@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -135,8 +136,6 @@ def test_an_engines_refusal_is_told_in_its_own_last_words(tmp_path: Path) -> Non
     engine = fake(tmp_path, "echo first >&2; echo 'the disk is full' >&2; exit 125")
     with pytest.raises(EngineError, match="docker run: the disk is full"):
         engine.call("run")
-    assert engine.works() is False
-    assert engine.image_id("x") is None
     (tmp_path / "ml").mkdir()
     with pytest.raises(StartError, match="the disk is full"):
         ContainerRunner(engine).start(replace(LAUNCH, ml_root=tmp_path / "ml", scratch=tmp_path / "tmp"))
@@ -150,6 +149,23 @@ def test_an_engine_that_hangs_is_given_up_with_what_to_do(tmp_path: Path) -> Non
         engine.call("run")
     with pytest.raises(EngineSilent):
         engine.image_id("x")
+
+
+def test_what_an_engine_that_answers_does_not_know_is_gone(tmp_path: Path) -> None:
+    engine = fake(tmp_path, '[ "$1" = ps ] || { echo "no such object: x" >&2; exit 1; }')
+    assert engine.image_id("x") is None
+    assert engine.running_or_code("x") is None
+    engine.remove("x")
+
+
+@pytest.mark.parametrize("ask", [Engine.image_id, Engine.running_or_code, Engine.remove])
+def test_nothing_is_taken_for_gone_while_the_daemon_is_down(
+    tmp_path: Path, ask: Callable[[Engine, str], object]
+) -> None:
+    engine = fake(tmp_path, "echo 'Cannot connect to the Docker daemon' >&2; exit 1")
+    assert engine.works() is False
+    with pytest.raises(EngineSilent, match=r"does not answer: .*Cannot connect"):
+        ask(engine, "x")
 
 
 def test_an_engine_that_is_not_there_says_what_to_do() -> None:
