@@ -34,6 +34,7 @@ KILLED = 137
 _LOG_PATIENCE = 10.0
 _KILL_PATIENCE = 10.0
 _PAUSE = 0.02
+_SILENT_PAUSE = 0.5
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _UNMOUNTABLE = re.compile(r'[,"\n]')
 
@@ -45,11 +46,15 @@ class ContainerProgram:
     engine: Engine
     container: str
     output: int
+    silence: float = 60.0
+    """For how many seconds an engine may be away, being started anew, say, before that is an error."""
     _log: subprocess.Popen[bytes] = field(init=False)
     _waiter: subprocess.Popen[bytes] = field(init=False)
     _told: int = field(default=-1, init=False)
     _ended: tuple[int, float] | None = field(default=None, init=False)
     _code: int | None = field(default=None, init=False)
+    _ask_after: float = field(default=0.0, init=False)
+    _silent_since: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._log = self._follow("logs", "--follow", self.container, output=self.output)
@@ -106,7 +111,7 @@ class ContainerProgram:
             os.close(writable)
 
     def _end(self) -> tuple[int, float] | None:
-        """The exit code and when it was learnt; None while the container runs."""
+        """The exit code and when it was learnt; None while the container runs, or the engine is away."""
         if self._waiter.poll() is None:
             return None
         words: list[bytes] = []
@@ -117,7 +122,19 @@ class ContainerProgram:
         if self._waiter.returncode == 0 and words and words[-1].isdigit():
             return int(words[-1]), time.monotonic()
         # the engine itself was started anew, or somebody removed the container
-        state = self.engine.running_or_code(self.container)
+        now = time.monotonic()
+        if now < self._ask_after:
+            return None
+        self._ask_after = now + _SILENT_PAUSE
+        try:
+            state = self.engine.running_or_code(self.container)
+        except EngineSilent:
+            self._silent_since = self._silent_since or now
+            if now > self._silent_since + self.silence:
+                self._unfollow()
+                raise
+            return None
+        self._silent_since = None
         if state is True:
             self._wait_for_end()
             return None
@@ -126,11 +143,14 @@ class ContainerProgram:
     def _has_told_all(self, since: float) -> bool:
         return self._log.poll() is not None or time.monotonic() > since + _LOG_PATIENCE
 
-    def _finish(self, code: int) -> None:
-        self._code = code
+    def _unfollow(self) -> None:
         if self._log.poll() is None:
             self._log.kill()
             self._log.wait()
+
+    def _finish(self, code: int) -> None:
+        self._code = code
+        self._unfollow()
         with suppress(EngineError):
             self.engine.remove(self.container)
 

@@ -207,6 +207,30 @@ def test_an_engine_that_loses_a_program_is_asked_again_what_became_of_it(
     assert program.poll() == code
 
 
+AWAY = """
+case "$1" in
+  wait) exit 1 ;;
+  inspect) [ -e {folder}/back ] || exit 1; echo false 3 ;;
+  ps) [ -e {folder}/back ] || exit 1 ;;
+esac
+"""
+
+
+def test_a_program_is_not_given_up_while_its_engine_is_away(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        program = ContainerProgram(fake(tmp_path, AWAY.replace("{folder}", str(tmp_path))), "a", log.fileno())
+        assert program.wait(0.3) is None
+        (tmp_path / "back").touch()
+        assert program.wait(5) == 3
+
+
+def test_an_engine_that_stays_away_is_an_error(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        program = ContainerProgram(fake(tmp_path, "exit 1"), "a", log.fileno(), silence=0.1)
+        with pytest.raises(EngineSilent):
+            program.wait(5)
+
+
 def test_what_is_handed_over_is_never_behind_a_link(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("")
