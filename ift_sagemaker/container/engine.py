@@ -1,20 +1,21 @@
-"""One thread that owns the model and decodes together whatever waits."""
+"""One thread that owns the model and decodes together whatever there is."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from ift_sagemaker.container.generation import Answer, GenerationRequest
+from ift_sagemaker.container.generation import Answer, Decoder, GenerationRequest, Growing
 from ift_sagemaker.container.listening import Listener
 from ift_sagemaker.errors import IFTError
 
-MAX_BATCH = 16
-MAX_WAITING = 64
+MAX_WAITING = 256
+PATIENCE = 60.0
+"""Seconds after which SageMaker's caller has been told that the model did not answer."""
 
 
 class QueueFull(IFTError):  # noqa: N818 - a state of the queue, answered with 429
@@ -25,18 +26,15 @@ class EngineClosed(IFTError):  # noqa: N818 - likewise
     """The server is stopping and takes nothing new."""
 
 
-class Generator(Protocol):
-    """What the engine needs of a model."""
-
-    def generate(
-        self, requests: Sequence[GenerationRequest], listeners: Sequence[Listener | None] = ()
-    ) -> list[Answer]: ...
+class WaitedTooLong(QueueFull):
+    """A request was not begun in the time that its caller has."""
 
 
 @dataclass
 class _Waiting:
     request: GenerationRequest
-    listener: Listener | None = None
+    listener: Listener | None
+    since: float
     future: Future[Answer] = field(default_factory=Future)
 
 
@@ -44,12 +42,22 @@ class BatchingEngine:
     """Runs `load` and everything after it in one thread of its own.
 
     Tensors must be made by the thread that computes with them: with a second one, two OpenMP pools fight for
-    the cores and nearly half the speed is lost. `load` gives a generator that has answered a warm-up request.
+    the cores and nearly half the speed is lost. `load` gives a decoder that has answered a warm-up request.
+    A request is let in between two steps, when the decoder has room; one that waits `patience` seconds for
+    that is refused.
     """
 
-    def __init__(self, load: Callable[[], Generator], on_failure: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Decoder],
+        on_failure: Callable[[], None],
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._load, self._on_failure = load, on_failure
+        self._patience, self._clock = patience, clock
         self._waiting: deque[_Waiting] = deque()
+        self._growing: dict[Growing, Future[Answer]] = {}
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="ift-engine", daemon=True)
@@ -66,8 +74,10 @@ class BatchingEngine:
 
         Raises QueueFull, and then takes none of them; EngineClosed after `close`.
         """
-        hearing = listeners or [None] * len(requests)
-        entries = [_Waiting(request, listener) for request, listener in zip(requests, hearing, strict=True)]
+        hearing, now = listeners or [None] * len(requests), self._clock()
+        entries = [
+            _Waiting(request, listener, now) for request, listener in zip(requests, hearing, strict=True)
+        ]
         with self._changed:
             if self._closed:
                 raise EngineClosed("the server is stopping")
@@ -86,34 +96,64 @@ class BatchingEngine:
 
     def _run(self) -> None:
         try:
-            generator = self._load()
+            decoder = self._load()
         except Exception as error:  # noqa: BLE001 - carried to the main thread, which ends the process
             self.failure = error
             self._on_failure()
             return
         self.ready = True
-        while batch := self._next_batch():
-            self._answer(generator, batch)
+        while self._wait():
+            rows = self._admitted(decoder)
+            try:
+                self._finish(decoder.admit(rows))
+            except Exception as error:  # noqa: BLE001 - their callers get it
+                self._fail(rows, error)
+            try:
+                self._finish(decoder.step())
+            except Exception as error:  # noqa: BLE001 - every caller gets it
+                decoder.clear()
+                self._fail([*self._growing], error)
 
-    def _next_batch(self) -> list[_Waiting]:
-        """The oldest requests that wait; empty once closed and done."""
+    def _wait(self) -> bool:
+        """True as soon as there is something to do; False once closed and done."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            count = min(MAX_BATCH, len(self._waiting))
-            taken = [self._waiting.popleft() for _ in range(count)]
-        # a caller who has gone away cancels its future: nothing is generated for it
-        live = [entry for entry in taken if entry.future.set_running_or_notify_cancel()]
-        return live if live or not taken else self._next_batch()
+            self._changed.wait_for(lambda: self._growing or self._waiting or self._closed)
+            return bool(self._growing or self._waiting)
 
-    @staticmethod
-    def _answer(generator: Generator, batch: Sequence[_Waiting]) -> None:
-        try:
-            answers = generator.generate(
-                [entry.request for entry in batch], [entry.listener for entry in batch]
-            )
-        except Exception as error:  # noqa: BLE001 - each caller gets it
-            for entry in batch:
-                entry.future.set_exception(error)
-            return
-        for entry, answer in zip(batch, answers, strict=True):
-            entry.future.set_result(answer)
+    def _admitted(self, decoder: Decoder) -> list[Growing]:
+        """The oldest requests that wait, as many as there is room for."""
+        with self._changed:
+            self._drop_those_without_caller()
+            room = decoder.room([entry.request for entry in self._waiting]) if self._waiting else 0
+            taken = [self._waiting.popleft() for _ in range(room)]
+        rows = []
+        for entry in taken:
+            # a caller who has gone away cancels its future: nothing is generated for it
+            if entry.future.set_running_or_notify_cancel():
+                row = Growing(entry.request, entry.listener)
+                self._growing[row] = entry.future
+                rows.append(row)
+        return rows
+
+    def _drop_those_without_caller(self) -> None:
+        oldest = self._clock() - self._patience
+        live = deque[_Waiting]()
+        for entry in self._waiting:
+            if entry.future.cancelled():
+                continue
+            if entry.since < oldest and entry.future.set_running_or_notify_cancel():
+                entry.future.set_exception(WaitedTooLong(f"not begun within {self._patience:g} seconds"))
+                continue
+            live.append(entry)
+        self._waiting = live
+
+    def _finish(self, rows: Sequence[Growing]) -> None:
+        for row in rows:
+            if row.answer is None:
+                raise RuntimeError("the decoder gave back an answer that is not finished")
+            self._growing.pop(row).set_result(row.answer)
+
+    def _fail(self, rows: Sequence[Growing], error: Exception) -> None:
+        for row in rows:
+            if future := self._growing.pop(row, None):
+                future.set_exception(error)

@@ -15,11 +15,12 @@ import transformers
 
 from ift_sagemaker.container.batching import collate
 from ift_sagemaker.container.encoding import ConversationEncoder, EncodedRow, encode_rows, stop_token_ids
-from ift_sagemaker.container.generation import BatchGenerator, GenerationRequest
+from ift_sagemaker.container.generation import GenerationRequest, generate
 from ift_sagemaker.container.inputs import read_hyperparameters
 from ift_sagemaker.container.lifecycle import StopRequest, say
 from ift_sagemaker.container.loss import TokenLoss
 from ift_sagemaker.container.precision import Precision, choose_precision
+from ift_sagemaker.container.rounds import RoundDecoder
 from ift_sagemaker.container.weights import load_tuned, require_safetensors
 from ift_sagemaker.errors import DatasetError
 from ift_sagemaker.wire.archive import unpack
@@ -129,16 +130,16 @@ def _answers_of(
     conversations = [question.messages for question in questions]
     rows = [_last_turn(row) for row in encode_rows(encoder, conversations, values["max_input_length"])]
     prompts = [encoder.prompt(question.messages[:-1]) for question in questions]
-    generator = BatchGenerator(model, tokenizer, stop_ids)
+    decoder = RoundDecoder(model, tokenizer, stop_ids)
     requests = [
-        GenerationRequest(prompt, _allowed(len(prompt), values["max_new_tokens"], generator.context, number))
+        GenerationRequest(prompt, _allowed(len(prompt), values["max_new_tokens"], decoder.context, number))
         for number, prompt in enumerate(prompts, start=1)
     ]
     answers: list[dict[str, Any]] = [{} for _ in questions]
     loss, done = TokenLoss(model), 0
     for places in batches_by_length([len(prompt) for prompt in prompts], values["batch_size"]):
         losses = mean_losses(loss, [rows[place] for place in places], precision.device)
-        generated = generator.generate([requests[place] for place in places])
+        generated = generate(decoder, [requests[place] for place in places])
         for place, answer, value in zip(places, generated, losses, strict=True):
             answers[place] = {
                 "prediction": answer.text,
@@ -148,7 +149,7 @@ def _answers_of(
             }
         done += len(places)
         say(f"evaluated {name} {done}/{len(questions)}")
-    del model, loss, generator
+    del model, loss, decoder
     gc.collect()
     return answers
 

@@ -1,11 +1,11 @@
-"""Answers of a causal language model, several prompts at a time."""
+"""Answers of a causal language model: what is asked, how one grows, and decoding several together."""
 
 from __future__ import annotations
 
-import inspect
+from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 
@@ -43,93 +43,50 @@ class Answer:
     ended: bool
 
 
-@dataclass
-class _Row:
-    index: int
-    request: GenerationRequest
-    generator: torch.Generator | None
-    listener: Listener | None
-    tokens: list[int] = field(default_factory=list)
+class Growing:
+    """One answer while it grows; `answer` is there once it is finished."""
 
-
-class BatchGenerator:
-    """Decodes requests together; owns nothing but the references to model and tokenizer."""
-
-    def __init__(self, model: Any, tokenizer: Any, stop_ids: Collection[int]) -> None:
-        self._model, self._tokenizer, self._stop_ids = model, tokenizer, frozenset(stop_ids)
-        accepted = inspect.signature(model.forward).parameters
-        self._takes_positions = "position_ids" in accepted
-        self._extra = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+    def __init__(self, request: GenerationRequest, listener: Listener | None = None) -> None:
+        self.request, self.listener = request, listener
+        self.tokens: list[int] = []
+        self.answer: Answer | None = None
+        self._generator: torch.Generator | None = None
 
     @property
-    def context(self) -> int | None:
-        """Most tokens of prompt and answer together, None where the model names no limit."""
-        limit = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
-        return None if limit is None else int(limit)
+    def length(self) -> int:
+        """Tokens of prompt and answer so far."""
+        return len(self.request.prompt) + len(self.tokens)
 
-    @torch.inference_mode()
-    def generate(
-        self, requests: Sequence[GenerationRequest], listeners: Sequence[Listener | None] = ()
-    ) -> list[Answer]:
-        """One answer a request, in order. In float32 a greedy answer does not depend on its neighbours.
+    def choose(self, logits: torch.Tensor) -> int | None:
+        """The next token by the request's own dice from float32 [vocabulary]; None where it is greedy."""
+        if self.request.temperature == 0:
+            return None
+        if self._generator is None:
+            self._generator = _generator(self.request, logits.device)
+        return int(_sample(logits, self.request, self._generator))
 
-        `listeners`, one a request or none at all, hear their answers grow; one that is gone ends its answer.
-        """
-        hearing = listeners or [None] * len(requests)
-        rows = [
-            _Row(index, request, _generator(request, self._model.device), listener)
-            for index, (request, listener) in enumerate(zip(requests, hearing, strict=True))
-        ]
-        answers: dict[int, Answer] = {}
-        input_ids, mask = self._padded(requests)
-        cache = None
-        while rows:
-            logits, cache = self._forward(input_ids, mask, cache)
-            chosen = _choose(logits, rows)
-            kept = []
-            for place, (row, token) in enumerate(zip(rows, chosen.tolist(), strict=True)):
-                row.tokens.append(token)
-                answer = self._finished(row)
-                if answer is None:
-                    kept.append(place)
-                else:
-                    answers[row.index] = answer
-            rows = [rows[place] for place in kept]
-            if rows:
-                input_ids, mask, cache = _next_inputs(chosen, mask, cache, kept)
-        return [answers[index] for index in range(len(requests))]
 
-    def _padded(self, requests: Sequence[GenerationRequest]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Prompts padded on the left, so that all go on at the same column, and their mask."""
-        width = max(len(request.prompt) for request in requests)
-        input_ids = torch.zeros(len(requests), width, dtype=torch.long)
-        mask = torch.zeros(len(requests), width, dtype=torch.long)
-        for row, request in enumerate(requests):
-            start = width - len(request.prompt)
-            input_ids[row, start:] = torch.tensor(list(request.prompt), dtype=torch.long)
-            mask[row, start:] = 1
-        return input_ids.to(self._model.device), mask.to(self._model.device)
+class Reader:
+    """Turns tokens into text, and knows where an answer ends."""
 
-    def _forward(self, input_ids: torch.Tensor, mask: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
-        """Logits after the last token, float32 [rows, vocabulary], and the cache grown by the inputs."""
-        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -input_ids.shape[1] :]
-        output = self._model(
-            input_ids=input_ids,
-            attention_mask=mask,
-            past_key_values=cache,
-            use_cache=True,
-            **({"position_ids": positions} if self._takes_positions else {}),
-            **self._extra,
-        )
-        return output.logits[:, -1].float(), output.past_key_values
+    def __init__(self, tokenizer: Any, stop_ids: Collection[int]) -> None:
+        self._tokenizer, self._stop_ids = tokenizer, frozenset(stop_ids)
 
-    def _finished(self, row: _Row) -> Answer | None:
+    def take(self, row: Growing, token: int) -> bool:
+        """Whether the answer is finished with this token."""
+        row.tokens.append(token)
+        row.answer = self._finished(row)
+        return row.answer is not None
+
+    def _finished(self, row: Growing) -> Answer | None:
         count = len(row.tokens)
+        if row.listener is not None and row.listener.gone:
+            return Answer(self._text(row.tokens), count, FINISH_LEFT, ended=False)
         if row.tokens[-1] in self._stop_ids:
-            text = self._text(row.tokens[:-1])
-            return Answer(text, count, FINISH_STOP, ended=True)
+            return Answer(self._text(row.tokens[:-1]), count, FINISH_STOP, ended=True)
         is_last = count >= row.request.max_new_tokens
-        if not (row.request.stop or row.listener or is_last):
+        hears = row.listener is not None and row.listener.hears
+        if not (row.request.stop or hears or is_last):
             return None
         text = self._text(row.tokens)
         cut = _before_stop(text, row.request.stop)
@@ -137,7 +94,9 @@ class BatchGenerator:
             return Answer(cut, count, FINISH_STOP, ended=False)
         if is_last:
             return Answer(text, count, FINISH_LENGTH, ended=False)
-        return _told(row, text)
+        if hears and row.listener is not None:
+            row.listener.hear(text, row.tokens[-1])
+        return None
 
     def _text(self, tokens: Sequence[int]) -> str:
         # without the clean-up of spaces, which would change what has been told already
@@ -147,14 +106,65 @@ class BatchGenerator:
         return text
 
 
-def _told(row: _Row, text: str) -> Answer | None:
-    """An answer cut short where nobody listens any more."""
-    if row.listener is None:
-        return None
-    if row.listener.gone:
-        return Answer(text, len(row.tokens), FINISH_LEFT, ended=False)
-    row.listener.hear(text, row.tokens[-1])
-    return None
+class Decoder(Protocol):
+    """Answers that grow together. All of it is called by one thread, the one that made the tensors."""
+
+    @property
+    def context(self) -> int | None:
+        """Most tokens of prompt and answer together, None where the model names no limit."""
+
+    @property
+    def active(self) -> int:
+        """How many answers grow."""
+
+    def room(self, requests: Sequence[GenerationRequest]) -> int:
+        """How many of the first of these may be admitted now; at least 1 where none grows."""
+
+    def admit(self, rows: Sequence[Growing]) -> list[Growing]:
+        """Reads the prompts and makes the first token of each; those that are finished with it come back.
+
+        An error leaves what grew before as it was, and none of these growing.
+        """
+
+    def step(self) -> list[Growing]:
+        """One more token for each; those that are finished with it come back and grow no more."""
+
+    def clear(self) -> None:
+        """Forgets all that grows."""
+
+
+def generate(
+    decoder: Decoder, requests: Sequence[GenerationRequest], listeners: Sequence[Listener | None] = ()
+) -> list[Answer]:
+    """One answer a request, in order. In float32 a greedy answer does not depend on its neighbours.
+
+    `listeners`, one a request or none at all, hear their answers grow; one that is gone ends its answer.
+    """
+    hearing = listeners or [None] * len(requests)
+    rows = [Growing(request, listener) for request, listener in zip(requests, hearing, strict=True)]
+    waiting = deque(rows)
+    while waiting or decoder.active:
+        room = decoder.room([row.request for row in waiting])
+        if room:
+            decoder.admit([waiting.popleft() for _ in range(room)])
+        decoder.step()
+    return [row.answer for row in rows if row.answer is not None]
+
+
+def choose(logits: torch.Tensor, rows: Sequence[Growing]) -> list[int]:
+    """The next token of each row, from logits [rows, vocabulary]."""
+    chosen: list[int] = logits.argmax(dim=-1).tolist()
+    for place, row in enumerate(rows):
+        if row.request.temperature:
+            own = row.choose(logits[place].float())
+            chosen[place] = chosen[place] if own is None else own
+    return chosen
+
+
+def context_of(model: Any) -> int | None:
+    """Most tokens of prompt and answer together, None where the model names no limit."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return None if limit is None else int(limit)
 
 
 def _before_stop(text: str, stops: Sequence[str]) -> str | None:
@@ -162,23 +172,13 @@ def _before_stop(text: str, stops: Sequence[str]) -> str | None:
     return text[: min(places)] if places else None
 
 
-def _generator(request: GenerationRequest, device: Any) -> torch.Generator | None:
-    if request.temperature == 0:
-        return None
+def _generator(request: GenerationRequest, device: Any) -> torch.Generator:
     generator = torch.Generator(device=device)
     if request.seed is None:
         generator.seed()
     else:
         generator.manual_seed(request.seed)
     return generator
-
-
-def _choose(logits: torch.Tensor, rows: Sequence[_Row]) -> torch.Tensor:
-    chosen = logits.argmax(dim=-1)
-    for place, row in enumerate(rows):
-        if row.generator is not None:
-            chosen[place] = _sample(logits[place], row.request, row.generator)
-    return chosen
 
 
 def _sample(logits: torch.Tensor, request: GenerationRequest, generator: torch.Generator) -> torch.Tensor:
@@ -189,14 +189,3 @@ def _sample(logits: torch.Tensor, request: GenerationRequest, generator: torch.G
         ordered[ordered.cumsum(0) - ordered >= request.top_p] = 0
         probabilities = torch.zeros_like(probabilities).scatter_(0, places, ordered)
     return torch.multinomial(probabilities, 1, generator=generator)[0]
-
-
-def _next_inputs(
-    chosen: torch.Tensor, mask: torch.Tensor, cache: Any, kept: Sequence[int]
-) -> tuple[torch.Tensor, torch.Tensor, Any]:
-    """Inputs of the next step; rows that have finished are taken out."""
-    if len(kept) < len(chosen):
-        places = torch.tensor(kept, device=chosen.device)
-        chosen, mask = chosen[places], mask[places]
-        cache.batch_select_indices(places)
-    return chosen[:, None], torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1), cache

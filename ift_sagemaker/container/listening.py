@@ -16,8 +16,24 @@ class Listener(Protocol):
     def gone(self) -> bool:
         """Whether nobody listens any more, so that the rest need not be made."""
 
+    @property
+    def hears(self) -> bool:
+        """Whether `hear` is to be called, or somebody only waits for the end."""
+
     def hear(self, text: str, token: int) -> None:
         """The whole text so far, and the token that came last. The finished answer is not heard."""
+
+
+class Waiter:
+    """Somebody who waits for the end of an answer, and may leave before."""
+
+    hears = False
+
+    def __init__(self) -> None:
+        self.gone = False
+
+    def hear(self, text: str, token: int) -> None:
+        """Is never told."""
 
 
 class Telling:

@@ -20,11 +20,14 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from ift_sagemaker.container.encoding import ConversationEncoder, stop_token_ids
-from ift_sagemaker.container.engine import BatchingEngine, EngineClosed, Generator, QueueFull
-from ift_sagemaker.container.generation import BatchGenerator, GenerationRequest
+from ift_sagemaker.container.engine import BatchingEngine, EngineClosed, QueueFull
+from ift_sagemaker.container.generation import Decoder, GenerationRequest, generate
 from ift_sagemaker.container.invocations import BadRequest, Invocation, parse_invocation, reply
 from ift_sagemaker.container.lifecycle import failure_reason, say
+from ift_sagemaker.container.listening import Waiter
 from ift_sagemaker.container.precision import choose_precision
+from ift_sagemaker.container.rounds import RoundDecoder
+from ift_sagemaker.container.slots import SlotDecoder
 from ift_sagemaker.container.streams import AnswerStream
 from ift_sagemaker.container.weights import load_tuned
 from ift_sagemaker.wire.artifact import ModelCard
@@ -42,25 +45,30 @@ CLOSE_SECONDS = 5
 """SageMaker kills 30 s after SIGTERM: requests in flight get the first part, the engine the second."""
 
 
+class ClientLeft(Exception):  # noqa: N818 - nobody is there to be told of an error
+    """The caller of a request has closed the connection."""
+
+
 class ServedModel:
-    """The model on disk as a generator, with what parsing needs; filled by `load` in the engine's thread."""
+    """The model on disk as a decoder, with what parsing needs; filled by `load` in the engine's thread."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._folder, self._environment = folder, environment
         self.encoder: ConversationEncoder | None = None
         self.context: int | None = None
 
-    def load(self) -> Generator:
-        """A generator that has produced one token. Raises WeightsError for an unusable folder."""
+    def load(self) -> Decoder:
+        """A decoder that has answered once. Raises WeightsError for an unusable folder."""
         precision = choose_precision(self._environment.get(DTYPE_VARIABLE, "auto"))
         model, tokenizer = load_tuned(self._folder, self._base(), precision)
         stop_ids = stop_token_ids(model.generation_config, tokenizer)
-        generator = BatchGenerator(model, tokenizer, stop_ids)
-        generator.generate([GenerationRequest(tokenizer("Hello")["input_ids"], 1)])
-        self.context = generator.context
+        kind = SlotDecoder if SlotDecoder.holds(model) else RoundDecoder
+        decoder: Decoder = kind(model, tokenizer, stop_ids)
+        generate(decoder, [GenerationRequest(tokenizer("Hello")["input_ids"], 2)])
+        self.context = decoder.context
         self.encoder = ConversationEncoder(tokenizer, stop_ids)
-        say(f"ready: {precision.name} on {precision.device}: {precision.reason}")
-        return generator
+        say(f"ready: {precision.name} on {precision.device}: {precision.reason}; {kind.__name__}")
+        return decoder
 
     def _base(self) -> Path | None:
         named = self._environment.get(BASE_VARIABLE)
@@ -90,18 +98,26 @@ def create_app(engine: BatchingEngine, model: ServedModel) -> FastAPI:
             invocation = parse_invocation(await _body(request), model.encoder, model.context)
             if invocation.stream:
                 return await _streamed(engine, invocation)
-            return JSONResponse(await _generated(engine, invocation))
-        except BadRequest as error:
-            return _error(error.status, error.message, error.kind, error.field)
-        except QueueFull as error:
-            return _error(429, error.message, "overloaded", headers={"Retry-After": "1"})
-        except EngineClosed as error:
-            return _error(503, error.message, "stopping")
-        except Exception as error:  # noqa: BLE001 - answered as JSON, and logged
-            say(f"a request failed: {failure_reason(error)}")
-            return _error(500, failure_reason(error), "server_error")
+            return JSONResponse(await _generated(engine, invocation, request))
+        except Exception as error:  # noqa: BLE001 - answered as JSON
+            return _refusal(error)
 
     return app
+
+
+def _refusal(error: Exception) -> JSONResponse:
+    match error:
+        case ClientLeft():
+            return _error(499, "the caller left before the answer", "client_left")
+        case BadRequest():
+            return _error(error.status, error.message, error.kind, error.field)
+        case QueueFull():
+            return _error(429, error.message, "overloaded", headers={"Retry-After": "1"})
+        case EngineClosed():
+            return _error(503, error.message, "stopping")
+        case _:
+            say(f"a request failed: {failure_reason(error)}")
+            return _error(500, failure_reason(error), "server_error")
 
 
 async def _body(request: Request) -> Any:
@@ -116,10 +132,29 @@ async def _body(request: Request) -> Any:
         raise BadRequest(f"the body is not JSON: {error}", field="body") from error
 
 
-async def _generated(engine: BatchingEngine, invocation: Invocation) -> Any:
-    futures = engine.submit(invocation.requests)
-    answers = await asyncio.gather(*(asyncio.wrap_future(future) for future in futures))
-    return reply(invocation, answers, uuid.uuid4().hex, int(time.time()))
+async def _generated(engine: BatchingEngine, invocation: Invocation, request: Request) -> Any:
+    """The whole answer; a caller who leaves before ends the generation."""
+    waiters = [Waiter() for _ in invocation.requests]
+    futures = engine.submit(invocation.requests, waiters)
+    answered = asyncio.gather(*(asyncio.wrap_future(future) for future in futures))
+    left = asyncio.create_task(_left(request))
+    either: set[asyncio.Future[Any]] = {answered, left}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not answered.done():
+            raise ClientLeft
+        return reply(invocation, answered.result(), uuid.uuid4().hex, int(time.time()))
+    finally:
+        left.cancel()
+        answered.cancel()
+        for waiter in waiters:
+            waiter.gone = True
+
+
+async def _left(request: Request) -> None:
+    """Returns when the caller has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _streamed(engine: BatchingEngine, invocation: Invocation) -> Response:

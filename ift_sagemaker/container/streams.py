@@ -25,6 +25,8 @@ Heard = tuple[int, Piece | Future[Answer]]
 class _Ear:
     """Hears one answer in the engine's thread and hands its pieces to the server's loop."""
 
+    hears = True
+
     def __init__(self, index: int, request: GenerationRequest, hall: _Hall) -> None:
         self._index, self._hall = index, hall
         self._count, self._token = 0, -1

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from ift_sagemaker.container.convert import convert, convert_command
-from ift_sagemaker.container.generation import BatchGenerator, GenerationRequest
+from ift_sagemaker.container.generation import GenerationRequest, generate
 from ift_sagemaker.container.gguf_tokenizer import read_tokenizer
 from ift_sagemaker.container.precision import Precision
+from ift_sagemaker.container.rounds import RoundDecoder
 from ift_sagemaker.container.weights import load_model, load_tokenizer
 from ift_sagemaker.errors import UnsupportedError, WeightsError
 from tests.unit.container.tiny import CHATML, END, make_model, make_tokenizer
@@ -99,10 +100,8 @@ def test_the_checkpoint_answers_as_the_model_in_the_gguf(source: Path, tmp_path:
     convert(source, tmp_path / "model")
     model, tokenizer = load_model(tmp_path / "model", FLOAT32), load_tokenizer(tmp_path / "model")
     request = GenerationRequest([5, 6, 7], 8)
-    wanted = BatchGenerator(make_model().to(torch.bfloat16).float(), make_tokenizer(), {2}).generate(
-        [request]
-    )
-    assert BatchGenerator(model, tokenizer, {2}).generate([request]) == wanted
+    original = RoundDecoder(make_model().to(torch.bfloat16).float(), make_tokenizer(), {2})
+    assert generate(RoundDecoder(model, tokenizer, {2}), [request]) == generate(original, [request])
     assert tokenizer("What is two?")["input_ids"] == make_tokenizer()("What is two?")["input_ids"]
 
 

@@ -8,16 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ift_sagemaker.container.generation import FINISH_LEFT, BatchGenerator, GenerationRequest
+from ift_sagemaker.container.generation import FINISH_LEFT, Decoder, GenerationRequest, generate
 from ift_sagemaker.container.listening import Telling, held_back
+from ift_sagemaker.container.rounds import RoundDecoder
+from ift_sagemaker.container.slots import SlotDecoder
 from tests.unit.container.tiny import make_model, make_tokenizer
 
 TOKENIZER = make_tokenizer()
-GENERATOR = BatchGenerator(make_model(), TOKENIZER, {2})
+KINDS = ["rounds", "slots"]
+DECODERS: list[Decoder] = [kind(make_model(), TOKENIZER, {2}) for kind in (RoundDecoder, SlotDecoder)]
 
 
 class Heard:
     """A listener that keeps what may be told, and leaves after `patience` tokens."""
+
+    hears = True
 
     def __init__(self, stops: tuple[str, ...] = (), patience: int = 1000) -> None:
         self.telling = Telling(stops)
@@ -35,6 +40,7 @@ class Heard:
             self.pieces.append(more)
 
 
+@pytest.mark.parametrize("decoder", DECODERS, ids=KINDS)
 @settings(deadline=None, max_examples=40)
 @given(
     prompts=st.lists(st.lists(st.integers(3, 299), min_size=1, max_size=5), min_size=1, max_size=4),
@@ -44,14 +50,14 @@ class Heard:
     data=st.data(),
 )
 def test_the_pieces_joined_are_the_answer_that_is_given_without_a_stream(
-    prompts: list[list[int]], count: int, temperature: float, seed: int, data: Any
+    decoder: Decoder, prompts: list[list[int]], count: int, temperature: float, seed: int, data: Any
 ) -> None:
     free = [GenerationRequest(prompt, count, temperature, seed=seed) for prompt in prompts]
-    texts = [answer.text for answer in GENERATOR.generate(free)]
+    texts = [answer.text for answer in generate(decoder, free)]
     requests = [_with_stop(request, text, data) for request, text in zip(free, texts, strict=True)]
-    plain = GENERATOR.generate(requests)
+    plain = generate(decoder, requests)
     heard = [Heard(request.stop) for request in requests]
-    streamed = GENERATOR.generate(requests, heard)
+    streamed = generate(decoder, requests, heard)
     assert streamed == plain
     for listener, answer, request in zip(heard, streamed, requests, strict=True):
         before = "".join(listener.pieces)
@@ -101,10 +107,11 @@ def test_text_that_a_decoder_takes_back_is_waited_for_and_a_change_is_noticed() 
     assert telling.rest("\ufffd\ufffd") is None
 
 
-def test_an_answer_nobody_hears_any_more_ends_and_does_not_disturb_the_others() -> None:
+@pytest.mark.parametrize("decoder", DECODERS, ids=KINDS)
+def test_an_answer_nobody_hears_any_more_ends_and_does_not_disturb_the_others(decoder: Decoder) -> None:
     requests = [GenerationRequest([5, 6, 7], 12), GenerationRequest([99], 12)]
-    (_, alone) = GENERATOR.generate(requests)
+    (_, alone) = generate(decoder, requests)
     leaving, staying = Heard(patience=3), Heard()
-    left, stayed = GENERATOR.generate(requests, [leaving, staying])
+    left, stayed = generate(decoder, requests, [leaving, staying])
     assert (left.finish_reason, left.tokens) == (FINISH_LEFT, 4)
     assert stayed == alone

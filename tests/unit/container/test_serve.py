@@ -17,10 +17,10 @@ import pytest
 import torch
 import uvicorn
 
-from ift_sagemaker.container.engine import MAX_WAITING, BatchingEngine, Generator
-from ift_sagemaker.container.generation import GenerationRequest
+from ift_sagemaker.container.engine import MAX_WAITING, BatchingEngine
+from ift_sagemaker.container.generation import Decoder, GenerationRequest
 from ift_sagemaker.container.serve import ServedModel, bind_address, create_app
-from tests.unit.container.test_engine import GatedGenerator
+from tests.unit.container.test_engine import ROOM, GatedDecoder
 from tests.unit.container.tiny import encoder, make_model, make_tokenizer, turns
 
 CHAT = {"messages": [{"role": "user", "content": "two and two?"}], "max_tokens": 6}
@@ -78,11 +78,11 @@ def gate() -> Gate:
 def server(base_folder: Path, gate: Gate) -> Iterator[Server]:
     model = ServedModel(base_folder, {"IFT_DTYPE": "float32"})
 
-    def load() -> Generator:
+    def load() -> Decoder:
         assert gate.opened.wait(30)
-        generator = model.load()
+        decoder = model.load()
         gate.loaded.set()
-        return generator
+        return decoder
 
     with running_server(BatchingEngine(load, on_failure=gate.loaded.set), model) as running:
         yield running
@@ -156,16 +156,16 @@ def test_what_cannot_be_answered_is_refused_as_json_naming_the_field(ready_serve
 
 
 def test_too_many_at_once_are_asked_to_come_again(base_folder: Path) -> None:
-    generator = GatedGenerator()
-    engine = BatchingEngine(lambda: generator, on_failure=lambda: None)
+    decoder = GatedDecoder()
+    engine = BatchingEngine(lambda: decoder, on_failure=lambda: None)
     model = ServedModel(base_folder, {})
     model.encoder = encoder()
     with running_server(engine, model) as server:
-        (first,) = engine.submit([GenerationRequest([1], 1)])
-        assert generator.entered.acquire(timeout=30)
+        first = engine.submit([GenerationRequest([1], 1)] * ROOM)[0]
+        assert decoder.entered.acquire(timeout=30)
         engine.submit([GenerationRequest([1], 1)] * MAX_WAITING)
         status, body, headers = server.call("POST", "/invocations", CHAT)
-        generator.gate.release(1000)
+        decoder.gate.release(1000)
         assert first.result(30)
     assert (status, body["error"]["type"], headers["retry-after"]) == (429, "overloaded", "1")
 

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from ift_sagemaker.container.engine import BatchingEngine
-from ift_sagemaker.container.generation import Answer, GenerationRequest
-from ift_sagemaker.container.listening import Listener
+from ift_sagemaker.container.generation import Answer, GenerationRequest, Growing
 from ift_sagemaker.container.serve import ServedModel
 from ift_sagemaker.wire.events import EventReader
 from tests.unit.container.test_serve import CHAT, Server, running_server
@@ -100,44 +99,65 @@ def test_a_stop_text_never_leaks_into_a_stream(server: Server) -> None:
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
 
 
-class SteppedGenerator:
+class SteppedDecoder:
     """Tells a letter for each step it is allowed, until nobody listens."""
+
+    context = None
 
     def __init__(self, fail_at: int | None = None) -> None:
         self.steps = threading.Semaphore(0)
         self.left = threading.Event()
         self._fail_at = fail_at
+        self._row: Growing | None = None
+        self._count = 0
 
-    def generate(
-        self, requests: Sequence[GenerationRequest], listeners: Sequence[Listener | None] = ()
-    ) -> list[Answer]:
-        (listener,) = listeners
-        assert listener is not None
-        for count in range(1, 1000):
-            assert self.steps.acquire(timeout=SECONDS)
-            if listener.gone:
-                self.left.set()
-                return [Answer("", count, "left", ended=False)]
-            if count == self._fail_at:
-                raise ValueError("the card is gone")
-            listener.hear("a" * count, 7)
-        raise AssertionError("nobody left")
+    @property
+    def active(self) -> int:
+        return int(self._row is not None)
+
+    def room(self, requests: Sequence[GenerationRequest]) -> int:
+        return 0 if self._row else min(1, len(requests))
+
+    def admit(self, rows: Sequence[Growing]) -> list[Growing]:
+        if rows:
+            (self._row,) = rows
+        return []
+
+    def step(self) -> list[Growing]:
+        row = self._row
+        if row is None:
+            return []
+        assert row.listener is not None
+        assert self.steps.acquire(timeout=SECONDS)
+        self._count += 1
+        if row.listener.gone:
+            self.left.set()
+            row.answer = Answer("", self._count, "left", ended=False)
+            self._row = None
+            return [row]
+        if self._count == self._fail_at:
+            raise ValueError("the card is gone")
+        row.listener.hear("a" * self._count, 7)
+        return []
+
+    def clear(self) -> None:
+        self._row = None
 
 
 @pytest.fixture
-def stepped(base_folder: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Server, SteppedGenerator]]:
-    generator = SteppedGenerator(getattr(request, "param", None))
+def stepped(base_folder: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Server, SteppedDecoder]]:
+    decoder = SteppedDecoder(getattr(request, "param", None))
     model = ServedModel(base_folder, {})
     model.encoder = encoder()
-    engine = BatchingEngine(lambda: generator, on_failure=lambda: None)
+    engine = BatchingEngine(lambda: decoder, on_failure=lambda: None)
     with running_server(engine, model) as running:
-        yield running, generator
-        generator.steps.release(2000)
+        yield running, decoder
+        decoder.steps.release(2000)
 
 
-def test_each_piece_is_sent_when_it_is_made(stepped: tuple[Server, SteppedGenerator]) -> None:
-    server, generator = stepped
-    generator.steps.release()
+def test_each_piece_is_sent_when_it_is_made(stepped: tuple[Server, SteppedDecoder]) -> None:
+    server, decoder = stepped
+    decoder.steps.release()
     connection, answer = stream(server, CHAT | {"stream": True})
     reader = EventReader()
     found: list[Any] = []
@@ -145,31 +165,31 @@ def test_each_piece_is_sent_when_it_is_made(stepped: tuple[Server, SteppedGenera
         while len(found) < wanted:
             found += reader.feed(answer.read1(65536))
         assert len(found) == wanted
-        generator.steps.release()
+        decoder.steps.release()
     answer.close()
     connection.close()
 
 
-def test_a_client_that_leaves_ends_its_generation(stepped: tuple[Server, SteppedGenerator]) -> None:
-    server, generator = stepped
-    generator.steps.release()
+def test_a_client_that_leaves_ends_its_generation(stepped: tuple[Server, SteppedDecoder]) -> None:
+    server, decoder = stepped
+    decoder.steps.release()
     connection, answer = stream(server, CHAT | {"stream": True})
     assert answer.read1(10)
     answer.close()
     connection.close()
     for _ in range(200):
-        generator.steps.release()
-        if generator.left.wait(0.02):
+        decoder.steps.release()
+        if decoder.left.wait(0.02):
             break
-    assert generator.left.is_set()
+    assert decoder.left.is_set()
 
 
 @pytest.mark.parametrize("stepped", [3], indirect=True)
 def test_an_error_in_the_middle_is_a_typed_event_and_the_last(
-    stepped: tuple[Server, SteppedGenerator],
+    stepped: tuple[Server, SteppedDecoder],
 ) -> None:
-    server, generator = stepped
-    generator.steps.release(3)
+    server, decoder = stepped
+    decoder.steps.release(3)
     found, ended = documents(server, CHAT | {"stream": True})
     assert found[-1]["error"] == {
         "message": "ValueError: the card is gone",
@@ -182,8 +202,8 @@ def test_an_error_in_the_middle_is_a_typed_event_and_the_last(
 
 
 @pytest.mark.parametrize("stepped", [1], indirect=True)
-def test_an_error_before_the_first_piece_is_a_status(stepped: tuple[Server, SteppedGenerator]) -> None:
-    server, generator = stepped
-    generator.steps.release(3)
+def test_an_error_before_the_first_piece_is_a_status(stepped: tuple[Server, SteppedDecoder]) -> None:
+    server, decoder = stepped
+    decoder.steps.release(3)
     status, body = server.invoke(CHAT | {"stream": True})
     assert (status, body["error"]["message"]) == (500, "ValueError: the card is gone")
