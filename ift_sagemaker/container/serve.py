@@ -137,6 +137,8 @@ async def _generated(engine: BatchingEngine, invocation: Invocation, request: Re
     waiters = [Waiter() for _ in invocation.requests]
     futures = engine.submit(invocation.requests, waiters)
     answered = asyncio.gather(*(asyncio.wrap_future(future) for future in futures))
+    # nobody asks for its error once the caller has left
+    answered.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
     left = asyncio.create_task(_left(request))
     either: set[asyncio.Future[Any]] = {answered, left}
     try:

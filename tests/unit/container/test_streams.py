@@ -106,7 +106,7 @@ class SteppedDecoder:
 
     def __init__(self, fail_at: int | None = None) -> None:
         self.steps = threading.Semaphore(0)
-        self.left = threading.Event()
+        self.taken, self.left = threading.Event(), threading.Event()
         self._fail_at = fail_at
         self._row: Growing | None = None
         self._count = 0
@@ -121,6 +121,7 @@ class SteppedDecoder:
     def admit(self, rows: Sequence[Growing]) -> list[Growing]:
         if rows:
             (self._row,) = rows
+            self.taken.set()
         return []
 
     def step(self) -> list[Growing]:
@@ -176,6 +177,21 @@ def test_a_client_that_leaves_ends_its_generation(stepped: tuple[Server, Stepped
     connection, answer = stream(server, CHAT | {"stream": True})
     assert answer.read1(10)
     answer.close()
+    connection.close()
+    for _ in range(200):
+        decoder.steps.release()
+        if decoder.left.wait(0.02):
+            break
+    assert decoder.left.is_set()
+
+
+def test_a_client_that_leaves_before_its_whole_answer_ends_its_generation(
+    stepped: tuple[Server, SteppedDecoder],
+) -> None:
+    server, decoder = stepped
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=SECONDS)
+    connection.request("POST", "/invocations", json.dumps(CHAT), {"Content-Type": "application/json"})
+    assert decoder.taken.wait(SECONDS)
     connection.close()
     for _ in range(200):
         decoder.steps.release()
