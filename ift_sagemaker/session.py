@@ -182,7 +182,8 @@ class Session:
         objects = self.client.objects if owner is None else self.client.objects.of(owner)
         if bucket is None:
             bucket = self._default_bucket()
-            objects.ensure_bucket(bucket, self.client.region)
+            if owner is None:
+                objects.ensure_bucket(bucket, self.client.region)
         sending = replace(self.sending, kms_key=kms_key or self.sending.kms_key)
         results = [
             (item, self._send_object(objects, bucket, key, item, sending)) for key, item in ready.keyed()

@@ -37,7 +37,12 @@ def split_uri(uri: str) -> tuple[str, str]:
     """Bucket and key of an `s3://` address; raises ConfigError for anything else."""
     parts = urlsplit(uri)
     if parts.scheme != "s3" or not parts.netloc:
-        raise ConfigError(f"{uri!r} is no S3 address", field="s3_uri", value=uri, allowed="s3://bucket/key")
+        raise ConfigError(
+            f"{uri!r} is no S3 address: write s3://bucket/key",
+            field="s3_uri",
+            value=uri,
+            allowed="s3://bucket/key",
+        )
     return parts.netloc, parts.path.lstrip("/")
 
 
@@ -84,9 +89,12 @@ class Objects:
             )
 
     def ensure_bucket(self, bucket: str, region: str) -> None:
-        """Makes the bucket where it is missing; one of somebody else is AccessDeniedError."""
+        """Makes the bucket where it is missing, with a rule that ends unfinished uploads.
+
+        Raises AccessDeniedError for a bucket of somebody else.
+        """
         try:
-            with translated("HeadBucket"):
+            with _explained(bucket, self._owner), translated("HeadBucket"):
                 self._s3().head_bucket(Bucket=bucket, ExpectedBucketOwner=self._owner)
         except ResourceNotFoundError:
             where = (
