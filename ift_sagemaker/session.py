@@ -385,7 +385,9 @@ def _dataset(data: Data) -> InstructionDataset:
 
 
 def _rows(data: InstructionDataset) -> Rows:
-    return Rows(data.wire_files(), data.fingerprint, len(data), of_dataset(data).manifest)
+    ready = of_dataset(data)
+    files = {file.name: file.source for file in ready.files if isinstance(file.source, bytes)}
+    return Rows(files, data.fingerprint, len(data), ready.manifest)
 
 
 def _at(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:

@@ -115,7 +115,7 @@ local = _group(
     cls=RootGroup,
     commands_at={
         "models": ("ift_sagemaker.cli.tree:models", "Foundation models: list, show, compare, pull."),
-        "data": ("ift_sagemaker.cli.tree:data", "Instruction sets: check, convert."),
+        "data": ("ift_sagemaker.cli.tree:data", "Instruction sets: check, convert, upload."),
         "plan": ("ift_sagemaker.cli.train:plan", "What a fine-tuning run would send and cost."),
         "train": ("ift_sagemaker.cli.train:train", "Start a fine-tuning run; prints its job's name."),
         "jobs": ("ift_sagemaker.cli.tree:jobs", "Training jobs: list, show, logs, wait, stop …"),

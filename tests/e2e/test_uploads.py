@@ -27,8 +27,8 @@ STEPS = 24
 """Requests of one upload, each about to be sent and just answered."""
 BUCKET = "sagemaker-us-east-1-123456789012"
 
-# Imports once; then every line on stdin starts a process that uploads: to which prefix, after how many seconds
-# it is killed, and at which of its steps (a request about to be sent, or just answered) it kills itself.
+# Imports once; then every line on stdin starts a process that uploads: to which prefix, after how many
+# seconds it is killed, and at which of its steps it kills itself.
 UPLOADER = """
 import itertools, os, signal, sys, time
 from pathlib import Path

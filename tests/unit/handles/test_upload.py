@@ -123,7 +123,7 @@ def test_a_run_and_its_model_say_where_the_manifest_of_their_rows_lies(session: 
     assert {environment["IFT_DATA_MANIFEST"], environment["IFT_VALIDATION_MANIFEST"]} == set(manifests)
     found = manifests[environment["IFT_DATA_MANIFEST"]]
     assert found.sha256 in found.key, "who has the address can tell that the manifest is the one of the run"
-    assert json.loads(bytes(found.source))["fingerprint"] == ROWS.fingerprint  # type: ignore[arg-type]
+    assert json.loads(bytes(found.source))["fingerprint"] == ROWS.fingerprint
 
 
 def test_no_credentials_name_the_ways_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
