@@ -20,13 +20,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from ift_sagemaker.aws.errors import translated
 from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.data.manifest import PART_BYTES, Part, composite
-from ift_sagemaker.data.outgoing import Outgoing, changed, hashed
+from ift_sagemaker.data.outgoing import Outgoing, changed, hashed, size_of
 from ift_sagemaker.errors import (
     AccessDeniedError,
     AWSError,
@@ -225,7 +224,7 @@ class ObjectUpload:
 
     def _require_same_size(self) -> None:
         """A file that grew since it was hashed has no part that tells."""
-        if isinstance(self.item.source, Path) and self.item.source.stat().st_size != self.item.size:
+        if size_of(self.item.source) != self.item.size:
             raise changed(self.item.source)
 
     def _attributes(self) -> dict[str, Any]:

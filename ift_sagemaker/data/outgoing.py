@@ -96,7 +96,7 @@ def unreadable(path: Path, reason: str) -> ConfigError:
 
 def hashed(name: str, source: Source, least: int = PART_BYTES) -> Outgoing:
     """The file with its hashes, read once; memory does not grow with it."""
-    digests = _Digests(_size_of(source), least)
+    digests = _Digests(size_of(source), least)
     _read(source, (digests.feed,))
     return digests.outgoing(name, source)
 
@@ -132,7 +132,7 @@ def of_path(path: Path, *, prefix: str = DATA_PREFIX, least: int = PART_BYTES) -
     whole, text = hashlib.sha256(), _Text()
     files = []
     for name, file in found.items():
-        size = _size_of(file)
+        size = size_of(file)
         digests = _Digests(size, least)
         whole.update(f"{name}\0{size}\0".encode())
         _read(file, (digests.feed, whole.update, text.reader(name)))
@@ -166,7 +166,8 @@ def _named(path: Path) -> Iterator[tuple[str, Path]]:
         yield name.as_posix(), file
 
 
-def _size_of(source: Source) -> int:
+def size_of(source: Source) -> int:
+    """Bytes of the source now; raises ConfigError for a file that is gone or cannot be looked at."""
     if isinstance(source, bytes):
         return len(source)
     try:
@@ -301,7 +302,7 @@ def _format_of(files: Mapping[str, Path]) -> str | None:
 
 def _template_of(files: Mapping[str, Path]) -> PromptTemplate | None:
     file = files.get(TEMPLATE_FILE)
-    if file is None or _size_of(file) > _MAX_TEMPLATE:
+    if file is None or size_of(file) > _MAX_TEMPLATE:
         return None
     try:
         return PromptTemplate.from_json(file.read_text("utf-8"))

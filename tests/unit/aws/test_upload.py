@@ -21,6 +21,7 @@ from ift_sagemaker.data.outgoing import Outgoing, hashed
 from ift_sagemaker.errors import (
     AccessDeniedError,
     AWSError,
+    ConfigError,
     RequestRejectedError,
     ResourceInUseError,
     SourceChangedError,
@@ -322,6 +323,26 @@ def test_a_key_of_ones_own_encrypts(size: str, bucket: Bucket, request: pytest.F
     assert bucket.send(item, kms_key=KEY_ARN).present
     found = bucket.plain.head_object(Bucket="bkt", Key="key")
     assert (found["ServerSideEncryption"], found["SSEKMSKeyId"]) == ("aws:kms", KEY_ARN)
+
+
+@pytest.mark.parametrize("named", [KEY_ARN, KEY_ARN.rpartition("/")[2], "alias/mine"])
+def test_a_key_may_be_named_in_each_of_its_ways(named: str, bucket: Bucket, small: Outgoing) -> None:
+    bucket.send(small, kms_key=KEY_ARN)
+    assert bucket.send(small, kms_key=named).present
+    assert not bucket.send(small, kms_key=OTHER_ARN).present
+
+
+def test_a_file_that_is_removed_while_it_is_sent_is_told_and_leaves_nothing(
+    bucket: Bucket, large: Outgoing
+) -> None:
+    def remove(params: dict[str, Any]) -> None:
+        if params["PartNumber"] == len(large.parts):
+            Path(str(large.source)).unlink(missing_ok=True)
+
+    bucket.before["UploadPart"] = remove
+    with pytest.raises(ConfigError, match="cannot be sent"):
+        bucket.send(large, threads=1)
+    assert (bucket.keys(), bucket.strays()) == ([], [])
 
 
 def test_an_upload_under_another_key_is_not_carried_on(bucket: Bucket, large: Outgoing) -> None:
