@@ -5,6 +5,7 @@ IFTError
 │   └── RequestError                      a request that the service's shapes or rules refuse
 ├── DataError (ValueError)
 │   ├── DatasetError                      rows that cannot be used, all findings at once
+│   ├── SourceChangedError                a file changed while it was sent
 │   └── TemplateError                     a placeholder without a column
 ├── ModelNotFoundError (LookupError)      no such model in the catalogue
 ├── WeightsError                          weights are absent, damaged or not what was promised
@@ -99,6 +100,15 @@ class DatasetError(DataError):
 
     def __init__(self, message: str, *, path: str = "", findings: Sequence[Any] = ()) -> None:
         super().__init__(message, path=path, findings=tuple(findings))
+
+
+class SourceChangedError(DataError):
+    """A file changed between being hashed and being sent; nothing of it was left in S3."""
+
+    path: str
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(message, path=path)
 
 
 class TemplateError(DataError):

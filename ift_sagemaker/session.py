@@ -5,17 +5,21 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.retry import Patience
+from ift_sagemaker.aws.transfer import Objects, split_uri
+from ift_sagemaker.aws.upload import Sending, Sent
 from ift_sagemaker.catalog import find
 from ift_sagemaker.catalog.weights import Weights, WeightsCache
 from ift_sagemaker.contract import names
 from ift_sagemaker.data import InstructionDataset
+from ift_sagemaker.data.manifest import DATA_PREFIX, UploadedData
+from ift_sagemaker.data.outgoing import Outgoing, OutgoingSet, of_dataset, of_path
 from ift_sagemaker.endpoint import Endpoint
 from ift_sagemaker.errors import (
     AttachError,
@@ -28,7 +32,7 @@ from ift_sagemaker.errors import (
     WeightsError,
 )
 from ift_sagemaker.evaluation import Evaluation
-from ift_sagemaker.plan.plans import JobPlan, Place, Upload
+from ift_sagemaker.plan.plans import JobPlan, Place
 from ift_sagemaker.plan.routes.container import (
     EvaluationInputs,
     Rows,
@@ -75,6 +79,7 @@ class Session:
     on_upload: Callable[[UploadProgress], None] | None = field(default=None, repr=False)
     on_fetch: Callable[[str], None] | None = field(default=None, repr=False)
     """Told in words what is being done while base weights are fetched."""
+    sending: Sending = field(default_factory=Sending, repr=False)
 
     # -- planning
 
@@ -154,6 +159,59 @@ class Session:
         run.wait(on_progress=on_progress)
         return _read_evaluation(run)
 
+    # -- data
+
+    def upload(
+        self,
+        source: Data,
+        *,
+        prefix: str = DATA_PREFIX,
+        kms_key: str | None = None,
+        owner: str | None = None,
+    ) -> UploadedData:
+        """A dataset, or any file or folder as it is, in S3 below a name made of its content.
+
+        What is there is not sent again. `prefix` is a key prefix in the session's bucket, or
+        `s3://bucket/prefix`. `kms_key` encrypts with that key; `owner` is the account the bucket must belong
+        to, by default the caller's. A manifest is put beside the data. Memory does not grow with files.
+        Raises ConfigError for what cannot be sent, SourceChangedError where a file changes meanwhile,
+        AccessDeniedError for another owner's bucket or a missing right, ResourceNotFoundError for no bucket.
+        """
+        bucket, folder = self._address(prefix)
+        ready = self._outgoing(source, folder)
+        objects = self.client.objects if owner is None else self.client.objects.of(owner)
+        if bucket is None:
+            bucket = self._default_bucket()
+            if owner is None:
+                objects.ensure_bucket(bucket, self.client.region)
+        sending = replace(self.sending, kms_key=kms_key or self.sending.kms_key)
+        results = [
+            (item, self._send_object(objects, bucket, key, item, sending)) for key, item in ready.keyed()
+        ]
+        return UploadedData(
+            uri=f"s3://{bucket}/{ready.manifest.data_prefix(folder)}",
+            manifest_uri=f"s3://{bucket}/{ready.manifest.key(folder)}",
+            manifest=ready.manifest,
+            sent=sum(sent.sent for _, sent in results),
+            present=sum(item.size for item, sent in results if sent.present),
+            resumed=sum(sent.resumed for _, sent in results),
+            remarks=tuple(dict.fromkeys(sent.remark for _, sent in results if sent.remark)),
+        )
+
+    def _address(self, prefix: str) -> tuple[str | None, str]:
+        """Bucket, None for the default one, and key prefix without slashes at its ends."""
+        if "://" not in prefix:
+            return self.bucket, prefix.strip("/") or DATA_PREFIX
+        bucket, key = split_uri(prefix)
+        return bucket, key.strip("/") or DATA_PREFIX
+
+    def _outgoing(self, source: Data, prefix: str) -> OutgoingSet:
+        if isinstance(source, InstructionDataset):
+            report = source.check().to_dict()
+            told = {name: value for name, value in report.items() if name not in {"path", "findings"}}
+            return of_dataset(source, report=told, prefix=prefix)
+        return of_path(Path(source), prefix=prefix, least=self.sending.part_bytes)
+
     # -- what exists
 
     def training_job(self, name: str) -> TrainingJob:
@@ -230,18 +288,16 @@ class Session:
         objects = self.client.objects
         if self.bucket is None:
             objects.ensure_bucket(plan.place.bucket, plan.place.region)
-        bucket = plan.place.bucket
         for upload in plan.uploads:
-            there = self.patience.call(partial(objects.size, bucket, upload.key, upload.sha256))
-            if there == upload.size:
-                self._report(upload, upload.size, present=True)
-            else:
-                counter = _Counter(upload, self._report)
-                objects.put(bucket, upload.key, upload.source, upload.sha256, counter)
+            item = Outgoing(upload.key.rpartition("/")[2], upload.source, upload.size, upload.sha256)
+            self._send_object(objects, plan.place.bucket, upload.key, item, self.sending)
 
-    def _report(self, upload: Upload, sent: int, *, present: bool = False) -> None:
-        if self.on_upload:
-            self.on_upload(UploadProgress(upload.key, upload.size, sent, present))
+    def _send_object(self, objects: Objects, bucket: str, key: str, item: Outgoing, sending: Sending) -> Sent:
+        counter = _Counter(key, item.size, self.on_upload)
+        sent = objects.send(bucket, key, item, sending=sending, patience=self.patience, on_bytes=counter)
+        if sent.present and self.on_upload:
+            self.on_upload(UploadProgress(key, item.size, item.size, present=True))
+        return sent
 
     # -- inputs
 
@@ -255,8 +311,11 @@ class Session:
                 field="role",
                 allowed="arn:aws:iam::ACCOUNT:role/NAME",
             )
-        bucket = self.bucket or f"sagemaker-{identity.region}-{identity.account}"
-        return Place(identity.region, identity.account, bucket, role)
+        return Place(identity.region, identity.account, self.bucket or self._default_bucket(), role)
+
+    def _default_bucket(self) -> str:
+        identity = self.client.identity()
+        return f"sagemaker-{identity.region}-{identity.account}"
 
     def _found_weights(self, model_id: str) -> Weights:
         find(model_id)
@@ -282,17 +341,18 @@ class Session:
 
 
 class _Counter:
-    """Adds up the transfer manager's byte counts of one object."""
+    """Adds up the byte counts of one object; parts that are lost count back."""
 
-    def __init__(self, upload: Upload, report: Callable[[Upload, int], None]) -> None:
-        self._upload, self._report, self._sent = upload, report, 0
+    def __init__(self, key: str, size: int, report: Callable[[UploadProgress], None] | None) -> None:
+        self._key, self._size, self._report, self._sent = key, size, report, 0
         self._lock = threading.Lock()
 
     def __call__(self, count: int) -> None:
         """Parts are sent by several threads at once."""
         with self._lock:
             self._sent += count
-            self._report(self._upload, self._sent)
+            if self._report:
+                self._report(UploadProgress(self._key, self._size, self._sent))
 
 
 def _spec(
@@ -325,7 +385,9 @@ def _dataset(data: Data) -> InstructionDataset:
 
 
 def _rows(data: InstructionDataset) -> Rows:
-    return Rows(data.wire_files(), data.fingerprint, len(data))
+    ready = of_dataset(data)
+    files = {file.name: file.source for file in ready.files if isinstance(file.source, bytes)}
+    return Rows(files, data.fingerprint, len(data), ready.manifest)
 
 
 def _at(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:

@@ -35,7 +35,7 @@ from ift_sagemaker.plan.spec import Compute, parse
 from ift_sagemaker.report.progress import watching_where_seen
 from ift_sagemaker.wire.archive import unpack
 from ift_sagemaker.wire.metrics import parse_metrics
-from ift_sagemaker.wire.paths import CHANNEL_MODEL, MODEL_ID_VARIABLE
+from ift_sagemaker.wire.paths import CHANNEL_MODEL, DATA_MANIFEST_VARIABLE, MODEL_ID_VARIABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,6 +130,11 @@ class TrainingJob:
     @property
     def model_id(self) -> str:
         return str(self._described().get("Environment", {}).get(MODEL_ID_VARIABLE, "unknown-model"))
+
+    @property
+    def data_manifest(self) -> str:
+        """`s3://…` of the manifest of the rows it trains on; empty for a job of another making."""
+        return str(self._described().get("Environment", {}).get(DATA_MANIFEST_VARIABLE, ""))
 
     @property
     def artifact_uri(self) -> str:
@@ -310,6 +315,7 @@ class TrainingJob:
                 instance_type=instance_type,
                 network_isolation=bool(self._described().get("EnableNetworkIsolation", True)),
                 vpc=self._described().get("VpcConfig"),
+                data_manifest=self.data_manifest,
             ),
             place,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,17 +12,37 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ift_sagemaker.aws.errors import translated
-from ift_sagemaker.errors import ConfigError, ResourceInUseError, ResourceNotFoundError, StorageError
+from ift_sagemaker.aws.retry import Patience
+from ift_sagemaker.aws.upload import ObjectUpload, Progress, Sending, Sent
+from ift_sagemaker.data.outgoing import Outgoing
+from ift_sagemaker.errors import (
+    AccessDeniedError,
+    AWSError,
+    ConfigError,
+    ResourceInUseError,
+    ResourceNotFoundError,
+    StorageError,
+)
 
-CHECKSUM_METADATA = "ift-sha256"
-Progress = Callable[[int], None]
+ABORT_RULE = {
+    "ID": "ift-abort-unfinished-uploads",
+    "Status": "Enabled",
+    "Filter": {"Prefix": ""},
+    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+}
+"""What a killed upload leaves is invisible and billed; this ends it after a day."""
 
 
 def split_uri(uri: str) -> tuple[str, str]:
     """Bucket and key of an `s3://` address; raises ConfigError for anything else."""
     parts = urlsplit(uri)
     if parts.scheme != "s3" or not parts.netloc:
-        raise ConfigError(f"{uri!r} is no S3 address", field="s3_uri", value=uri, allowed="s3://bucket/key")
+        raise ConfigError(
+            f"{uri!r} is no S3 address: write s3://bucket/key",
+            field="s3_uri",
+            value=uri,
+            allowed="s3://bucket/key",
+        )
     return parts.netloc, parts.path.lstrip("/")
 
 
@@ -34,26 +53,32 @@ class Objects:
         self._s3 = s3
         self._owner = owner
 
-    def size(self, bucket: str, key: str, sha256: str | None = None) -> int | None:
-        """Size in bytes; None where there is no such object, or none of this content."""
-        try:
-            with translated("HeadObject"):
-                head = self._s3().head_object(Bucket=bucket, Key=key, ExpectedBucketOwner=self._owner)
-        except ResourceNotFoundError:
-            return None
-        if sha256 is not None and head.get("Metadata", {}).get(CHECKSUM_METADATA) != sha256:
-            return None
-        return int(head["ContentLength"])
+    def of(self, owner: str) -> Objects:
+        """S3 of another account's buckets."""
+        return Objects(self._s3, owner)
 
-    def put(
-        self, bucket: str, key: str, source: Path | bytes, sha256: str, progress: Progress | None
-    ) -> None:
-        """Sends one object; large files in parallel parts, each with its checksum."""
-        extra = {"Metadata": {CHECKSUM_METADATA: sha256}, "ExpectedBucketOwner": self._owner}
-        opened = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
-        with opened as stream, translated("PutObject"):
-            # not upload_file, which hides AWS's answer behind an error of its own
-            self._s3().upload_fileobj(stream, bucket, key, ExtraArgs=extra, Callback=progress)
+    def send(
+        self,
+        bucket: str,
+        key: str,
+        item: Outgoing,
+        *,
+        sending: Sending | None = None,
+        patience: Patience | None = None,
+        on_bytes: Progress | None = None,
+    ) -> Sent:
+        """Sends one object, unless it is there already; see `ObjectUpload.send`."""
+        with _explained(bucket, self._owner):
+            return ObjectUpload(
+                self._s3(),
+                self._owner,
+                bucket,
+                key,
+                item,
+                sending or Sending(),
+                patience or Patience(),
+                on_bytes,
+            ).send()
 
     def get(self, uri: str, target: Path, progress: Progress | None = None) -> None:
         """Writes the object to `target`, which appears only when it is whole."""
@@ -64,9 +89,12 @@ class Objects:
             )
 
     def ensure_bucket(self, bucket: str, region: str) -> None:
-        """Makes the bucket where it is missing; one of somebody else is AccessDeniedError."""
+        """Makes the bucket where it is missing, with a rule that ends unfinished uploads.
+
+        Raises AccessDeniedError for a bucket of somebody else.
+        """
         try:
-            with translated("HeadBucket"):
+            with _explained(bucket, self._owner), translated("HeadBucket"):
                 self._s3().head_bucket(Bucket=bucket, ExpectedBucketOwner=self._owner)
         except ResourceNotFoundError:
             where = (
@@ -75,6 +103,37 @@ class Objects:
             # two first runs at once: the other one made it
             with suppress(ResourceInUseError), translated("CreateBucket"):
                 self._s3().create_bucket(Bucket=bucket, **where)
+            # a role that may make buckets need not be one that may rule what they keep
+            with suppress(AccessDeniedError), translated("PutBucketLifecycleConfiguration"):
+                self._s3().put_bucket_lifecycle_configuration(
+                    Bucket=bucket,
+                    ExpectedBucketOwner=self._owner,
+                    LifecycleConfiguration={"Rules": [ABORT_RULE]},
+                )
+
+
+@contextmanager
+def _explained(bucket: str, owner: str) -> Iterator[None]:
+    """Adds to AWS's few words about a bucket what to do next."""
+    try:
+        yield
+    except ResourceNotFoundError as error:
+        raise _with(
+            error,
+            f"there is no bucket {bucket}: make it (`aws s3 mb s3://{bucket}`), or name none and the default "
+            f"bucket is made ({error})",
+        ) from error
+    except AccessDeniedError as error:
+        raise _with(
+            error,
+            f"bucket {bucket} refuses this identity. Either it does not belong to account {owner} (name its "
+            "owner: --owner, owner=), or the identity lacks one of s3:GetObject, s3:PutObject, s3:ListBucket "
+            f"and s3:AbortMultipartUpload there, or kms:GenerateDataKey and kms:Decrypt on its key ({error})",
+        ) from error
+
+
+def _with(error: AWSError, message: str) -> AWSError:
+    return type(error)(message, operation=error.operation, code=error.code, request_id=error.request_id)
 
 
 @contextmanager

@@ -24,6 +24,9 @@ CHANNEL_ROWS = "rows"
 PROGRAM_FILE = "ift_program.pyz"
 MODEL_ID_VARIABLE = "IFT_MODEL_ID"
 """Environment variable of a job that names the base model."""
+DATA_MANIFEST_VARIABLE = "IFT_DATA_MANIFEST"
+"""Environment variable of a job with the S3 address of its rows' manifest, whose hash is in its name."""
+VALIDATION_MANIFEST_VARIABLE = "IFT_VALIDATION_MANIFEST"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import click
 from ift_sagemaker.catalog.weights import Weights, WeightsFile
 from ift_sagemaker.cli.tree import ift
 from ift_sagemaker.contract.shapes import service_model
+from ift_sagemaker.data.manifest import Manifest, ManifestFile
 from ift_sagemaker.local.reference.row import LABELS, Row
 from ift_sagemaker.local.reference.tables import OPERATIONS_BY_SERVICE, SETTINGS
 from ift_sagemaker.local.running.isolation import named
@@ -79,7 +80,8 @@ def requests_page() -> str:
     place = Place("us-east-1", "123456789012", "sagemaker-us-east-1-123456789012", ROLE)
     weights = Weights("", Path(), (WeightsFile("model.safetensors", 269_060_552, "a" * 64),), "b" * 64)
     sent = Program(b"", "c" * 64)
-    rows = Rows({"train.jsonl": b"{}\n"}, "d" * 64, 346)
+    manifest = Manifest("d" * 64, (ManifestFile("train.jsonl", 3, "e" * 64),), 346)
+    rows = Rows({"train.jsonl": b"{}\n"}, "d" * 64, 346, manifest)
     training = plan_training(TrainingInputs(FineTuneSpec(model=MODEL), weights, sent, rows), place)
     artifact = place.uri(f"ift/jobs/{training.name}/output/model.tar.gz")
     tuned = TunedModel(training.name, MODEL, artifact, _base_of(training), Compute())

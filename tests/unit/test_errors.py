@@ -13,6 +13,7 @@ EXAMPLES = (
     errors.ConfigError("bad", field="epoch", value=0, allowed="1 to 9"),
     errors.RequestError("CreateModel", ["one", "two"]),
     errors.DatasetError("bad rows", path="rows.jsonl", findings=["line 3"]),
+    errors.SourceChangedError("changed", path="rows.jsonl"),
     errors.TemplateError("no column", field="input"),
     errors.ModelNotFoundError("no model", model_id="x", closest=["y"]),
     errors.WeightsError("no weights", model_id="x"),

@@ -13,6 +13,13 @@ S3: tuple[Row, ...] = (
     shape("GetBucketLocation"),
     shape("GetBucketVersioning", "no bucket has versions"),
     shape("ListBuckets"),
+    shape(
+        "PutBucketLifecycleConfiguration",
+        "an unfinished upload is ended when it is next looked at, not at midnight",
+        "AbortIncompleteMultipartUpload alone, by prefix",
+    ),
+    shape("GetBucketLifecycleConfiguration"),
+    shape("DeleteBucketLifecycle"),
     shape("ListObjects"),
     shape("ListObjectsV2"),
     shape(

@@ -26,6 +26,7 @@ from ift_sagemaker.local.s3.object_operations import (
     checksum_headers,
     checksum_members,
     copy_source,
+    encryption_headers,
     too_large,
 )
 from ift_sagemaker.local.s3.payload import Payload, stored_length
@@ -48,13 +49,12 @@ def create_multipart_upload(call: S3Call) -> HTTPAnswer:
         digests.start(algorithm)
     checksum_type = call.headers.get("x-amz-checksum-type", _default_type(algorithm))
     _check_type(algorithm, checksum_type)
-    upload = _uploads(call).create(
-        call.bucket, call.key, call.attributes(tags_of_header(call.headers)), algorithm, checksum_type
-    )
+    attributes = call.attributes(tags_of_header(call.headers))
+    upload = _uploads(call).create(call.bucket, call.key, attributes, algorithm, checksum_type)
     headers = {"x-amz-checksum-algorithm": algorithm.upper(), "x-amz-checksum-type": checksum_type}
     members = {"Bucket": call.bucket, "Key": call.key, "UploadId": upload}
     document = root("InitiateMultipartUploadResult", texts(members))
-    return call.ok(document, headers if algorithm else {})
+    return call.ok(document, (headers if algorithm else {}) | encryption_headers(attributes))
 
 
 def _default_type(algorithm: str) -> str:
@@ -92,7 +92,7 @@ def upload_part(call: S3Call) -> HTTPAnswer:
     part = _uploads(call).put_part(upload, _part_number(call), incoming)
     headers = checksum_headers({name: part.checksums[name] for name in kept})
     headers.pop("x-amz-checksum-type", None)
-    return call.ok(headers={"ETag": f'"{part.etag}"', **headers})
+    return call.ok(headers={"ETag": f'"{part.etag}"', **headers, **encryption_headers(upload.attributes)})
 
 
 def upload_part_copy(call: S3Call) -> HTTPAnswer:
@@ -127,7 +127,8 @@ def complete_multipart_upload(call: S3Call) -> HTTPAnswer:
         "Key": call.key,
         "ETag": f'"{stored.etag}"',
     }
-    return call.ok(root("CompleteMultipartUploadResult", texts(members | checksum_members(stored.checksums))))
+    document = root("CompleteMultipartUploadResult", texts(members | checksum_members(stored.checksums)))
+    return call.ok(document, encryption_headers(stored.attributes))
 
 
 def _completion(call: S3Call) -> Completion:

@@ -29,7 +29,13 @@ from ift_sagemaker.local.s3.files import CHUNK
 from ift_sagemaker.local.s3.grid import MAX_LISTED, MAX_PARTS
 from ift_sagemaker.local.s3.layouts import ObjectPart
 from ift_sagemaker.local.s3.payload import Payload, require_checksum, stored_length
-from ift_sagemaker.local.s3.records import NewObject, StoredObject, no_such_key, precondition_failed
+from ift_sagemaker.local.s3.records import (
+    Attributes,
+    NewObject,
+    StoredObject,
+    no_such_key,
+    precondition_failed,
+)
 from ift_sagemaker.local.s3.tagging import tags_of_header
 
 MAX_OBJECT_BYTES = 5 << 30  # of one PutObject or CopyObject; more goes in parts
@@ -72,7 +78,17 @@ def put_object(call: S3Call) -> HTTPAnswer:
         checksums = payload.checksums(staged.digests)
         new = NewObject(staged, call.bucket, call.key, attributes, staged.md5, checksums)
         stored = call.objects.commit(new, condition)
-    return call.ok(headers={"ETag": f'"{stored.etag}"', **checksum_headers(stored.checksums)})
+    encryption = encryption_headers(stored.attributes)
+    return call.ok(headers={"ETag": f'"{stored.etag}"', **checksum_headers(stored.checksums), **encryption})
+
+
+def encryption_headers(attributes: Attributes) -> dict[str, str]:
+    """How the object is encrypted, as every answer about a write says it; nothing where nobody asked."""
+    return {
+        name: value
+        for name, value in attributes.headers.items()
+        if name.startswith("x-amz-server-side-encryption")
+    }
 
 
 def too_large() -> ServiceError:

@@ -62,6 +62,7 @@ CREATE TABLE IF NOT EXISTS grids (upload TEXT PRIMARY KEY, file TEXT NOT NULL, p
 CREATE TABLE IF NOT EXISTS slots (
     upload TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (upload, number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS layouts (file TEXT PRIMARY KEY, parts TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lifecycles (bucket TEXT PRIMARY KEY, rules TEXT NOT NULL) WITHOUT ROWID;
 """
 _FILES = "SELECT file FROM objects UNION ALL SELECT file FROM parts UNION ALL SELECT file FROM grids"
 _COLUMNS = "bucket, key, file, size, etag, modified, attributes, checksums"
@@ -121,6 +122,7 @@ class ObjectStore:
                 raise ServiceError("BucketNotEmpty", "The bucket you tried to delete is not empty", 409)
             uploads = connection.execute("SELECT id FROM uploads WHERE bucket = ?", (name,)).fetchall()
             files = [file for (upload,) in uploads for file in drop_upload(connection, upload)]
+            connection.execute("DELETE FROM lifecycles WHERE bucket = ?", (name,))
             connection.execute("DELETE FROM buckets WHERE name = ?", (name,))
         self.files.discard(files)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ift_sagemaker.local.protocol.errors import HTTPAnswer, ServiceError
 from ift_sagemaker.local.protocol.request import Request
 from ift_sagemaker.local.s3 import bucket_operations as s3_buckets
+from ift_sagemaker.local.s3 import lifecycle as s3_lifecycle
 from ift_sagemaker.local.s3 import multipart_operations as s3_multipart
 from ift_sagemaker.local.s3 import object_operations as s3_objects
 from ift_sagemaker.local.s3 import tagging as s3_tagging
@@ -20,6 +21,7 @@ Handler = Callable[[S3Call], HTTPAnswer]
 
 OPERATIONS: dict[str, Handler] = {
     **s3_buckets.OPERATIONS,
+    **s3_lifecycle.OPERATIONS,
     **s3_objects.OPERATIONS,
     **s3_multipart.OPERATIONS,
     **s3_tagging.OPERATIONS,

@@ -13,7 +13,7 @@ from typing import Any
 
 from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.protocol.request import Source
-from ift_sagemaker.local.s3 import digests, grid
+from ift_sagemaker.local.s3 import digests, grid, lifecycle
 from ift_sagemaker.local.s3.combining import COMBINABLE, combined
 from ift_sagemaker.local.s3.files import Staged, Verify
 from ift_sagemaker.local.s3.grid import MIN_PART_BYTES, Part
@@ -108,7 +108,7 @@ class Uploads:
         """The upload; a ServiceError NoSuchUpload where there is none of that id for that key."""
         self._objects.bucket(bucket)
         condition = "id = ? AND bucket = ? AND key = ?"
-        found = self._select(condition, (upload, bucket, key.encode()))
+        found = self._living(self._select(condition, (upload, bucket, key.encode())))
         if not found:
             raise no_such_upload(upload)
         return found[0]
@@ -116,8 +116,23 @@ class Uploads:
     def list(self, bucket: str, prefix: str) -> Sequence[Upload]:
         """The unfinished uploads of a bucket, by key and time."""
         self._objects.bucket(bucket)
-        found = self._select("bucket = ? ORDER BY key, started, id", (bucket,))
+        found = self._living(self._select("bucket = ? ORDER BY key, started, id", (bucket,)))
         return [upload for upload in found if upload.key.startswith(prefix)]
+
+    def _living(self, found: Sequence[Upload]) -> Sequence[Upload]:
+        """Those that no rule of their bucket has ended; the others are forgotten now."""
+        now = self._store.clock()
+        old = [upload for upload in found if now - upload.started >= lifecycle.DAY_IN_SECONDS]
+        if not old:
+            return found
+        rules = lifecycle.rules_of(self._store, old[0].bucket)
+        ended = [
+            upload for upload in old if any(rule.ends(upload.key, now - upload.started) for rule in rules)
+        ]
+        for upload in ended:
+            with suppress(ServiceError):  # ended by another just now
+                self.abort(upload)
+        return [upload for upload in found if upload not in ended]
 
     def _select(self, condition: str, parameters: tuple[Any, ...]) -> Sequence[Upload]:
         columns = "id, bucket, key, started, attributes, algorithm, checksum_type"

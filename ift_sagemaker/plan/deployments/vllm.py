@@ -22,6 +22,7 @@ INFERENCE_AMI_VERSION = "al2023-ami-sagemaker-inference-gpu-4-1"
 """The newest of the host images SageMaker lists, since the vLLM image needs a recent CUDA driver."""
 TAG_OWNER = "ift:owner"
 TAG_JOB = "ift:training-job"
+TAG_DATA = "ift:data-manifest"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Deployable:
     max_model_len: int = 8192
     network_isolation: bool = True
     vpc: Mapping[str, Any] | None = None
+    data_manifest: str = ""
+    """S3 address of the manifest of the rows it was tuned on, carried on as a tag of the model."""
 
 
 def plan_deployment(source: Deployable, place: Place) -> DeploymentPlan:
@@ -82,7 +85,7 @@ def plan_deployment(source: Deployable, place: Place) -> DeploymentPlan:
             "PrimaryContainer": container,
             "EnableNetworkIsolation": source.network_isolation,
             **({"VpcConfig": dict(source.vpc)} if source.vpc else {}),
-            "Tags": tags,
+            "Tags": [*tags, *tag_list({TAG_DATA: source.data_manifest} if source.data_manifest else {})],
         },
         create_endpoint_config={
             "EndpointConfigName": config_name,

@@ -16,6 +16,7 @@ from ift_sagemaker.catalog.instances import instances
 from ift_sagemaker.catalog.weights import Weights
 from ift_sagemaker.contract import names
 from ift_sagemaker.contract.storage import has_local_nvme
+from ift_sagemaker.data.manifest import DATA_PREFIX, Manifest
 from ift_sagemaker.errors import UnsupportedError
 from ift_sagemaker.plan.plans import PREFIX, Cost, JobPlan, Place, Upload, tag_list
 from ift_sagemaker.plan.spec import Compute, FineTuneSpec
@@ -33,9 +34,11 @@ from ift_sagemaker.wire.paths import (
     CHANNEL_TRAINING,
     CHANNEL_TUNED,
     CHANNEL_VALIDATION,
+    DATA_MANIFEST_VARIABLE,
     ML_ROOT,
     MODEL_ID_VARIABLE,
     PROGRAM_FILE,
+    VALIDATION_MANIFEST_VARIABLE,
 )
 from ift_sagemaker.wire.program import Program
 
@@ -48,11 +51,12 @@ KIND_EVALUATION = "evaluation"
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows on the wire: file contents by name, their content hash and number."""
+    """Rows on the wire: file contents by name, their content hash and number, and what is known of them."""
 
     files: Mapping[str, bytes]
     fingerprint: str
     count: int
+    manifest: Manifest | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,11 @@ def plan_training(inputs: TrainingInputs, place: Place, attempt: int = 1) -> Job
             TAG_KIND: KIND_TRAINING,
         },
     )
-    request["Environment"] = {MODEL_ID_VARIABLE: inputs.spec.model}
+    request["Environment"] = {
+        MODEL_ID_VARIABLE: inputs.spec.model,
+        **_lineage(place, DATA_MANIFEST_VARIABLE, inputs.training),
+        **_lineage(place, VALIDATION_MANIFEST_VARIABLE, inputs.validation),
+    }
     request["AlgorithmSpecification"]["MetricDefinitions"] = [dict(entry) for entry in METRIC_DEFINITIONS]
     request["CheckpointConfig"] = {"S3Uri": place.uri(f"{PREFIX}/checkpoints/{name}/")}
     return JobPlan(
@@ -174,7 +182,10 @@ def plan_evaluation(inputs: EvaluationInputs, place: Place, attempt: int = 1) ->
         place=place,
         tags={TAG_MODEL: tuned.model_id, TAG_FINGERPRINT: fingerprint, TAG_KIND: KIND_EVALUATION},
     )
-    request["Environment"] = {MODEL_ID_VARIABLE: tuned.model_id}
+    request["Environment"] = {
+        MODEL_ID_VARIABLE: tuned.model_id,
+        **_lineage(place, DATA_MANIFEST_VARIABLE, inputs.rows),
+    }
     return JobPlan(
         kind=KIND_EVALUATION,
         model_id=tuned.model_id,
@@ -208,7 +219,14 @@ def _image_identity(image: str) -> str:
 
 
 def _rows_prefix(rows: Rows) -> str:
-    return f"{PREFIX}/data/{rows.fingerprint}/"
+    return f"{DATA_PREFIX}/{rows.fingerprint}/"
+
+
+def _lineage(place: Place, variable: str, rows: Rows | None) -> dict[str, str]:
+    """Where the rows' manifest lies, as environment: Describe shows it, and nobody can change it later."""
+    if rows is None or rows.manifest is None:
+        return {}
+    return {variable: place.uri(rows.manifest.key())}
 
 
 def _program_prefix(program: Program) -> str:
@@ -233,9 +251,12 @@ def _weights_uploads(inputs: TrainingInputs) -> tuple[Upload, ...]:
 
 
 def _rows_uploads(rows: Rows) -> tuple[Upload, ...]:
+    contents = {_rows_prefix(rows) + name: content for name, content in sorted(rows.files.items())}
+    if rows.manifest is not None:
+        contents[rows.manifest.key()] = rows.manifest.to_bytes()
     return tuple(
-        Upload(_rows_prefix(rows) + name, hashlib.sha256(content).hexdigest(), len(content), content)
-        for name, content in sorted(rows.files.items())
+        Upload(key, hashlib.sha256(content).hexdigest(), len(content), content)
+        for key, content in contents.items()
     )
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from ift_sagemaker import local
 from ift_sagemaker.aws.client import AWSClient
-from ift_sagemaker.aws.transfer import Objects, raise_disk_error, renamed_when_whole, split_uri
+from ift_sagemaker.aws.transfer import raise_disk_error, renamed_when_whole, split_uri
+from ift_sagemaker.data.outgoing import hashed
 from ift_sagemaker.errors import AccessDeniedError, ConfigError, ResourceNotFoundError, StorageError
 
 
@@ -52,29 +53,34 @@ def test_an_error_that_is_not_the_disks_stays_itself(tmp_path: Path) -> None:
     assert caught.value is error
 
 
-def test_a_bucket_that_refuses_is_an_error_of_aws_with_its_code(tmp_path: Path) -> None:
-    """boto3's transfer manager has errors of its own; they must not hide what AWS said."""
+def test_a_bucket_that_refuses_is_an_error_of_aws_with_its_code_and_what_to_do(tmp_path: Path) -> None:
     session = local.boto3_session(tmp_path)
     client = AWSClient(session)
-    with pytest.raises(ResourceNotFoundError) as caught:
-        client.objects.put("no-such-bucket", "key", b"x", "0" * 64, None)
+    with pytest.raises(ResourceNotFoundError, match="aws s3 mb s3://no-such-bucket") as caught:
+        client.objects.send("no-such-bucket", "key", hashed("key", b"x"))
     assert caught.value.code == "NoSuchBucket"
-    stranger = Objects(lambda: session.client("s3"), owner="999999999999")
+    stranger = client.objects.of("999999999999")
     client.objects.ensure_bucket("bucket", "us-east-1")
-    with pytest.raises(AccessDeniedError):
-        stranger.put("bucket", "key", b"x", "0" * 64, None)
+    with pytest.raises(AccessDeniedError, match=r"account 999999999999 .*--owner"):
+        stranger.send("bucket", "key", hashed("key", b"x"))
     with pytest.raises(AccessDeniedError):
         stranger.ensure_bucket("bucket", "us-east-1")
 
 
-def test_an_object_is_found_by_its_content(tmp_path: Path) -> None:
+def test_a_bucket_made_here_ends_unfinished_uploads_after_a_day(tmp_path: Path) -> None:
+    client = AWSClient(local.boto3_session(tmp_path))
+    client.objects.ensure_bucket("bucket", "us-east-1")
+    s3 = local.boto3_session(tmp_path).client("s3")
+    (rule,) = s3.get_bucket_lifecycle_configuration(Bucket="bucket")["Rules"]
+    assert (rule["Status"], rule["AbortIncompleteMultipartUpload"]) == (
+        "Enabled",
+        {"DaysAfterInitiation": 1},
+    )
+
+
+def test_an_object_comes_back_as_it_was_sent(tmp_path: Path) -> None:
     objects = AWSClient(local.boto3_session(tmp_path / "aws")).objects
     objects.ensure_bucket("bucket", "us-east-1")
-    source = tmp_path / "source"
-    source.write_bytes(b"content")
-    counted: list[int] = []
-    objects.put("bucket", "key", source, "a" * 64, counted.append)
-    assert sum(counted) == objects.size("bucket", "key", "a" * 64) == 7
-    assert objects.size("bucket", "key", "b" * 64) is None
+    objects.send("bucket", "key", hashed("key", b"content"))
     objects.get("s3://bucket/key", tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == b"content"

@@ -13,6 +13,8 @@ from typing import Any
 from ift_sagemaker.aws.client import Identity, Reply
 from ift_sagemaker.aws.logs import LogLine
 from ift_sagemaker.aws.retry import Patience
+from ift_sagemaker.aws.upload import Sending, Sent
+from ift_sagemaker.data.outgoing import Outgoing
 from ift_sagemaker.errors import ResourceInUseError, ResourceNotFoundError
 
 
@@ -56,17 +58,29 @@ class FakeObjects:
     sent: list[str] = field(default_factory=list)
     buckets: set[str] = field(default_factory=set)
     on_bucket: Callable[[], None] = lambda: None
+    owner: str = ""
 
-    def size(self, bucket: str, key: str, sha256: str | None = None) -> int | None:
-        found = self.content.get(f"s3://{bucket}/{key}")
-        return len(found[0]) if found and found[1] == sha256 else None
+    def of(self, owner: str) -> FakeObjects:
+        self.owner = owner
+        return self
 
-    def put(self, bucket: str, key: str, source: Path | bytes, sha256: str, progress: Any) -> None:
-        content = source if isinstance(source, bytes) else source.read_bytes()
-        self.content[f"s3://{bucket}/{key}"] = (content, sha256)
+    def send(
+        self,
+        bucket: str,
+        key: str,
+        item: Outgoing,
+        *,
+        sending: Sending,
+        patience: Patience,
+        on_bytes: Callable[[int], None],
+    ) -> Sent:
+        if self.content.get(f"s3://{bucket}/{key}", (b"", ""))[1] == item.sha256:
+            return Sent(present=True)
+        content = item.source if isinstance(item.source, bytes) else item.source.read_bytes()
+        self.content[f"s3://{bucket}/{key}"] = (content, item.sha256)
         self.sent.append(key)
-        if progress:
-            progress(len(content))
+        on_bytes(len(content))
+        return Sent(present=False, sent=len(content))
 
     def get(self, uri: str, target: Path, progress: Any = None) -> None:
         target.write_bytes(self.content[uri][0])

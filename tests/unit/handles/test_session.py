@@ -76,7 +76,9 @@ def test_planning_fetches_no_weights_and_says_how_to(session: Session, weights: 
 def test_a_run_sends_what_is_missing_and_starts_one_job(session: Session, aws: FakeAWS) -> None:
     job = session.fine_tune(MODEL, ROWS)
     assert aws.calls == [f"CreateTrainingJob {job.name}"]
+    manifest = str(job.data_manifest).rpartition("/")[2]
     assert sorted(key.rpartition("/")[2] for key in aws.objects.sent) == [
+        manifest,
         "config.json",
         "ift_program.pyz",
         "template.json",

@@ -241,6 +241,15 @@ def test_a_deployment_stays_in_the_jobs_network(aws: FakeAWS) -> None:
     assert _job(aws).plan_deployment().create_model["VpcConfig"] == vpc
 
 
+def test_a_model_carries_on_where_the_manifest_of_its_rows_lies(aws: FakeAWS) -> None:
+    uri = f"s3://bucket/ift/data/{'f' * 64}.{'e' * 64}.manifest.json"
+    _completed(aws)
+    aws.jobs[NAME]["Environment"]["IFT_DATA_MANIFEST"] = uri
+    plan = _job(aws).plan_deployment()
+    assert {"Key": "ift:data-manifest", "Value": uri} in plan.create_model["Tags"]
+    assert all(tag["Key"] != "ift:data-manifest" for tag in plan.create_endpoint["Tags"])
+
+
 def test_a_deployment_is_planned_without_a_change(aws: FakeAWS) -> None:
     _completed(aws)
     plan = _job(aws).plan_deployment()
