@@ -15,9 +15,9 @@ BeginWriteOut = Callable[[int, int, int], object]
 
 
 def _begin_write_out() -> BeginWriteOut:
-    """Has the kernel begin to write a span (descriptor, offset, bytes) to the disk, without a wait for it.
+    """What has the kernel begin to write a span (descriptor, offset, bytes) to the disk, and does not wait.
 
-    Nothing is promised by that, and an error is left to be told by the sync. Linux has it, others go without.
+    Nothing is promised by that, and an error is left for the sync to tell. Linux has it, others go without.
     """
     call = getattr(ctypes.CDLL(None), "sync_file_range", None)
     if call is None:
