@@ -269,7 +269,7 @@ def table(result: dict[str, Any]) -> str:
         up, down, peak = found["upload"], found["download"], found["peak_mib"]
         ratios = f"{up:10.0f} {up / moto['upload']:7.1f} {down:11.0f} {down / moto['download']:7.1f}"
         up_cpu, down_cpu = found["upload_cpu_per_gib"], found["download_cpu_per_gib"]
-        share = f"{up_cpu / moto['upload_cpu_per_gib']:8.0%}"
+        share = f"{up_cpu / moto['upload_cpu_per_gib']:8.0%}" if up_cpu else " " * 8
         cpu = f"{up_cpu:13.2f} {share} {down_cpu:6.2f}"
         lines.append(f"{name:12} {ratios} {cpu} {'' if peak is None else f'{peak:.0f}':>9}")
     for way, value in result["describe_ms"].items():
