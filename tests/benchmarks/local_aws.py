@@ -4,9 +4,9 @@
 
 Uploads and downloads one object of random bytes by boto3's transfer manager with its defaults: in process,
 over HTTP to `ift local serve`, and over HTTP to moto (extra `moto`), in turn. Beside them what the bare disk
-gives: the same bytes written and synced by one thread, and read. CPU seconds are the server's, in process
-those of the client as well. Then what a describe call and the start of a program take. Prints medians;
-nothing is asserted.
+gives: the same bytes written and synced by one thread, and read. CPU seconds are the server's for each GiB,
+in process those of the client as well; where other programs want the cores too, they tell more than speeds.
+Then what a describe call and the start of a program take. Prints medians; nothing is asserted.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ PROGRAM = b"print('begun', flush=True)\n"
 
 @dataclass(frozen=True)
 class Transfer:
-    """Speeds in MiB/s, and CPU seconds of the server (of the whole process where there is none)."""
+    """Speeds in MiB/s, and CPU seconds a GiB of the server (of the whole process where there is none)."""
 
     upload: float
     download: float
-    upload_cpu: float = 0.0
-    download_cpu: float = 0.0
+    upload_cpu_per_gib: float = 0.0
+    download_cpu_per_gib: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,8 @@ def transfer(s3: Any, server: Served, source: Path, target: Path) -> Transfer:
     target.unlink()
     s3.delete_object(Bucket=BUCKET, Key="object")
     speeds = mib / (uploaded - started), mib / (ended - uploaded)
-    return Transfer(*speeds, cpu_uploaded - cpu, cpu_ended - cpu_uploaded)
+    used = cpu_uploaded - cpu, cpu_ended - cpu_uploaded
+    return Transfer(*speeds, *(seconds * 1024 / mib for seconds in used))
 
 
 def bare_disk(source: Path, target: Path) -> Transfer:
@@ -262,12 +263,14 @@ def table(result: dict[str, Any]) -> str:
     columns = f"{'up MiB/s':>10} {'x moto':>7} {'down MiB/s':>11} {'x moto':>7}"
     lines = [
         f"{result['machine']}; {result['size_mib']} MiB, median of {result['repeats']}",
-        f"{'':12} {columns} {'CPU s up':>9} {'down':>6} {'peak MiB':>9}",
+        f"{'':12} {columns} {'CPU s/GiB up':>13} {'of moto':>8} {'down':>6} {'peak MiB':>9}",
     ]
     for name, found in result["transfers"].items():
         up, down, peak = found["upload"], found["download"], found["peak_mib"]
         ratios = f"{up:10.0f} {up / moto['upload']:7.1f} {down:11.0f} {down / moto['download']:7.1f}"
-        cpu = f"{found['upload_cpu']:9.2f} {found['download_cpu']:6.2f}"
+        up_cpu, down_cpu = found["upload_cpu_per_gib"], found["download_cpu_per_gib"]
+        share = f"{up_cpu / moto['upload_cpu_per_gib']:8.0%}" if up_cpu else " " * 8
+        cpu = f"{up_cpu:13.2f} {share} {down_cpu:6.2f}"
         lines.append(f"{name:12} {ratios} {cpu} {'' if peak is None else f'{peak:.0f}':>9}")
     for way, value in result["describe_ms"].items():
         lines.append(f"DescribeTrainingJob, {way}: {value:.1f} ms (p50 of {CALLS})")

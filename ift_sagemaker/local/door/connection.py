@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection answered by a WSGI application: h11 keeps the protocol, this moves the bytes.
 
-A request's body is read from the socket as the application asks for it; an answer's pieces are sent as they
-are made. Nothing is held whole.
+A request's body is read from the socket as the application asks for it, past h11 where its length is known;
+an answer's pieces are sent as they are made. Nothing is held whole.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from urllib.parse import unquote_to_bytes
 import h11
 
 from ift_sagemaker.local.door.app import WSGIApplication
+from ift_sagemaker.local.door.body import LINE_BYTES, RequestBody, known_length
 from ift_sagemaker.local.protocol.errors import ServiceError, json_error
 
 _LOG = logging.getLogger(__name__)
 _RECEIVED = 1 << 18
 _RECEIVED_OF_HEAD = 1 << 14
 _JOINED = 1 << 16
+_DROPPED = 1 << 16
 _PLAIN = ("content-type", "content-length")
 _LINGER_SECONDS = 2.0
 
@@ -66,7 +68,9 @@ class Connection:
         self._address = address
         self._limits = limits
         self._monotonic = monotonic
-        self._machine = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
+        self._machine = self._new_machine()
+        self._body = RequestBody(self._next_of_body, self._receive_into, 0)
+        self._patience = limits.stalled
         self._retired = False
         self._last = False
         self.idle_since: float | None = monotonic()
@@ -114,6 +118,9 @@ class Connection:
             self._linger()
         self._link.close()
 
+    def _new_machine(self) -> h11.Connection:
+        return h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head_bytes)
+
     def _next_request(self) -> h11.Request | None:
         """The next request's head; None where none came in time, or none that is HTTP."""
         self.idle_since = now = self._monotonic()
@@ -150,8 +157,8 @@ class Connection:
             raise _ClientGoneError(error) from error
         return True
 
-    def next_of_body(self) -> bytes:
-        """The next bytes of the request's body, empty at its end.
+    def _next_of_body(self) -> bytes | None:
+        """The next bytes of the request's body, empty at its end; None where it is to go past the machine.
 
         Raises:
             ServiceError: the client closed before the end, sent no valid chunks, or nothing for too long.
@@ -163,9 +170,11 @@ class Connection:
                 event = self._machine.next_event()
             except h11.RemoteProtocolError as error:
                 self._last = True
-                raise ServiceError("IncompleteBody", f"The request's body was cut short: {error}") from error
+                raise _cut_short(str(error)) from error
             if event is h11.NEED_DATA:
-                if not self._receive(self._monotonic() + self._limits.stalled):
+                if self._body.is_of_known_length:
+                    return None
+                if not self._receive(self._monotonic() + self._patience):
                     self._last = True
                     raise _timed_out()
             elif isinstance(event, h11.Data):
@@ -173,8 +182,30 @@ class Connection:
             else:
                 return b""
 
+    def _receive_into(self, buffer: memoryview) -> int:
+        """How many bytes came into `buffer`, at least one.
+
+        Raises:
+            ServiceError: the client closed, or sent nothing for too long.
+        """
+        if self._link.gettimeout() != self._patience:  # to set it costs a call of the system
+            self._link.settimeout(self._patience)
+        try:
+            got = self._link.recv_into(buffer)
+        except TimeoutError:
+            self._last = True
+            raise _timed_out() from None
+        except OSError as error:
+            raise _ClientGoneError(error) from error
+        if not got:
+            self._last = True
+            raise _cut_short("the client closed before its end")
+        return got
+
     def _answer(self, request: h11.Request) -> None:
-        body = io.BufferedReader(_Body(self.next_of_body), _RECEIVED)
+        self._body = RequestBody(self._next_of_body, self._receive_into, known_length(request))
+        self._patience = self._limits.stalled
+        body = io.BufferedReader(self._body, LINE_BYTES)
         told: list[tuple[str, list[tuple[str, str]]]] = []
 
         def start(status: str, headers: list[tuple[str, str]], *_: Any) -> Callable[[bytes], None]:
@@ -229,22 +260,26 @@ class Connection:
 
     def _is_open(self) -> bool:
         """Whether another request may follow; what is left of this one's body is read and dropped."""
-        if self._last:
+        if self._last or self._machine.our_state is h11.ERROR or not self._drop_rest():
             return False
-        deadline = self._monotonic() + self._limits.drained
-        while self._machine.their_state is h11.SEND_BODY and self._monotonic() < deadline:
-            if self._machine.our_state is h11.ERROR or not self._drop(deadline):
-                return False
-        if self._machine.our_state is h11.DONE and self._machine.their_state is h11.DONE:
+        if self._machine.our_state is not h11.DONE:
+            return False
+        if self._body.went_past:  # the machine waits for what it will not see, and holds nothing that follows
+            self._machine = self._new_machine()
+        else:
             self._machine.start_next_cycle()
-            return True
-        return False
+        return True
 
-    def _drop(self, deadline: float) -> bool:
-        try:
-            return self._machine.next_event() is not h11.NEED_DATA or self._receive(deadline)
-        except h11.RemoteProtocolError:
-            return False
+    def _drop_rest(self) -> bool:
+        """Whether the request's body came to its end in time."""
+        deadline = self._monotonic() + self._limits.drained
+        dropped = memoryview(bytearray(_DROPPED))
+        with suppress(ServiceError):
+            while (left := deadline - self._monotonic()) > 0:
+                self._patience = left
+                if not self._body.readinto(dropped):
+                    return True
+        return False
 
     def _linger(self) -> None:
         """Says goodbye and lets the client read: closing over unread bytes would take the answer from it."""
@@ -256,27 +291,6 @@ class Connection:
                 self._link.settimeout(left)
                 if not self._link.recv(_RECEIVED):
                     return
-
-
-class _Body(io.RawIOBase):
-    """A request's body as a raw stream."""
-
-    def __init__(self, next_bytes: Callable[[], bytes]) -> None:
-        super().__init__()
-        self._next = next_bytes
-        self._ready = memoryview(b"")
-        self._ended = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ready and not self._ended:
-            data = self._next()
-            self._ready, self._ended = memoryview(data), not data
-        size = min(len(buffer), len(self._ready))
-        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
-        return size
 
 
 def environment(request: h11.Request, body: Any, address: tuple[str, int]) -> dict[str, Any]:
@@ -326,6 +340,10 @@ def _encoded(text: str) -> bytes:
 def _malformed(error: h11.RemoteProtocolError) -> ServiceError:
     code = "RequestHeaderSectionTooLarge" if error.error_status_hint == 431 else "BadRequest"
     return ServiceError(code, f"This is no HTTP/1.1 request: {error}", error.error_status_hint)
+
+
+def _cut_short(why: str) -> ServiceError:
+    return ServiceError("IncompleteBody", f"The request's body was cut short: {why}")
 
 
 def _timed_out() -> ServiceError:

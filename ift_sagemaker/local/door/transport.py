@@ -24,6 +24,7 @@ from botocore.loaders import Loader
 from ift_sagemaker.errors import UnsupportedError
 from ift_sagemaker.local.context import create_context
 from ift_sagemaker.local.door.app import WSGIApplication, create_app
+from ift_sagemaker.local.door.body import LINE_BYTES
 from ift_sagemaker.local.s3.files import CHUNK
 from ift_sagemaker.local.state.settings import ACCESS_KEY, SECRET_KEY, LocalSettings
 
@@ -195,7 +196,7 @@ def _body_stream(body: Any) -> Any:
     if isinstance(body, (bytes, bytearray, memoryview)):
         return io.BytesIO(body)
     blocks = iter(body) if isinstance(body, AwsChunkedWrapper) or not hasattr(body, "read") else _blocks(body)
-    return io.BufferedReader(_Pulled(blocks), CHUNK)
+    return io.BufferedReader(_Pulled(blocks), LINE_BYTES)
 
 
 def _blocks(file: Any) -> Iterator[bytes]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl
 
 from ift_sagemaker.local.protocol.errors import ServiceError
@@ -15,10 +15,19 @@ _SCOPE = re.compile(r"Credential=[^/,]*/\d{8}/(?P<region>[^/,]*)/(?P<service>[^/
 _HEADERS_WITHOUT_PREFIX = ("CONTENT_TYPE", "CONTENT_LENGTH")
 
 
-class Source(Protocol):
+class Readable(Protocol):
     """What bytes are read from."""
 
     def read(self, size: int, /) -> bytes: ...
+
+
+class Filling(Protocol):
+    """What fills a buffer with its next bytes, some or all of it; none at its end alone."""
+
+    def readinto(self, buffer: memoryview, /) -> int: ...
+
+
+Source = Readable | Filling
 
 
 class Body(Protocol):
@@ -84,13 +93,23 @@ def from_wsgi(environ: Mapping[str, Any], request_id: str) -> Request:
     )
 
 
-def read_up_to(stream: Source, limit: int) -> bytes:
+def read_up_to(stream: Readable, limit: int) -> bytes:
     """The next `limit` bytes, fewer only at the end of the stream."""
     parts = []
     while limit > 0 and (data := stream.read(limit)):
         parts.append(data)
         limit -= len(data)
     return b"".join(parts)
+
+
+def read_into(stream: Source, buffer: memoryview) -> int:
+    """How many bytes came into `buffer`, 0 only at the end; they are not copied where the stream fills it."""
+    straight: Callable[[memoryview], int] | None = getattr(stream, "readinto", None)
+    if straight is not None:
+        return straight(buffer)
+    data: bytes = cast("Readable", stream).read(len(buffer))
+    buffer[: len(data)] = data
+    return len(data)
 
 
 def _path(environ: Mapping[str, Any]) -> str:

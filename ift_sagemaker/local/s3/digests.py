@@ -22,19 +22,19 @@ KNOWN_TO_S3 = ("crc32", "crc32c", "crc64nvme", "sha1", "sha256")
 class Digest(Protocol):
     """One running checksum; hashlib's objects are such."""
 
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes | memoryview, /) -> None: ...
     def digest(self) -> bytes: ...
 
 
 class _CRC:
     """A CRC that is carried on by `function(data, previous)`."""
 
-    def __init__(self, function: Callable[[bytes, int], int], width: int) -> None:
+    def __init__(self, function: Callable[[bytes | memoryview, int], int], width: int) -> None:
         self._function = function
         self._width = width
         self._value = 0
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         self._value = self._function(data, self._value)
 
     def digest(self) -> bytes:
@@ -74,7 +74,7 @@ class Digests:
     def __init__(self, wanted: Iterable[str]) -> None:
         self._running = {name: start(name) for name in dict.fromkeys(wanted)}
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         for digest in self._running.values():
             digest.update(data)
 

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import shutil
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,11 +15,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ift_sagemaker.local.protocol.errors import DISK_FULL, ServiceError, disk_full
-from ift_sagemaker.local.protocol.request import Source
+from ift_sagemaker.local.protocol.request import Source, read_into
 from ift_sagemaker.local.s3.digests import ALWAYS, Digests
+from ift_sagemaker.local.s3.writing import Writer
 from ift_sagemaker.local.state.store import locked
 
 CHUNK = 1 << 20
+# what is read, hashed and written at a time: it stays in a core's cache from the first to the last of these
+BLOCK = 1 << 18
+_TURNS = 16
 CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
 
 Verify = Callable[[Mapping[str, bytes]], None]
@@ -60,6 +65,7 @@ class ObjectFiles:
         self._final = home / "objects"
         self._incoming = home / "incoming"
         self._sweep_time = home / "swept"
+        self._turns = [threading.Lock() for _ in range(_TURNS)]
         self._final.mkdir(parents=True, exist_ok=True)
         self._incoming.mkdir(exist_ok=True)
 
@@ -92,7 +98,7 @@ class ObjectFiles:
 
         def write(temporary: Path) -> int:
             with self._open_new(temporary) as sink:
-                size = _copy(source, sink, digests)
+                size = _copy(source, digests, Writer(sink).write)
                 if durable:
                     os.fsync(sink.fileno())
             return size
@@ -108,10 +114,14 @@ class ObjectFiles:
             ServiceError: (400) the source is longer than the slot; (507) the disk is full.
         """
         digests = Digests((*ALWAYS, *algorithms))
+        # the kernel lets one thread at a time write to a file, and has the others spin until it is their turn
+        turn = self._turns[hash(slot.file) % _TURNS]
         try:
             with _open_slot(self.path(slot.file)) as sink:
                 sink.seek(slot.offset)
-                size = _copy(source, sink, digests, slot.size)
+                writer = Writer(sink, turn)
+                size = _copy(source, digests, writer.write, slot.size)
+                writer.begin_write_out()
         except OSError as error:
             if error.errno in DISK_FULL:
                 raise disk_full(self._home) from error
@@ -136,7 +146,7 @@ class ObjectFiles:
         def write(temporary: Path) -> int:
             link_or_copy(path, temporary)
             with temporary.open("rb", buffering=0) as source:
-                size = _feed(source, digests)
+                size = _copy(source, digests)
                 os.fsync(source.fileno())
             return size
 
@@ -218,28 +228,32 @@ def _open_slot(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "wb", buffering=0)
 
 
-def _copy(source: Source, sink: BinaryIO, digests: Digests, limit: int | None = None) -> int:
+def blocks(source: Source) -> Iterator[memoryview]:
+    """All that `source` holds, `BLOCK` bytes at a time; each block is gone once the next is asked for."""
+    whole = memoryview(bytearray(BLOCK))
+    ended = False
+    while not ended:
+        filled = 0
+        while filled < BLOCK and not ended:
+            got = read_into(source, whole[filled:])
+            filled, ended = filled + got, not got
+        if filled:
+            yield whole[:filled]
+
+
+def _copy(
+    source: Source,
+    digests: Digests,
+    write: Callable[[memoryview], None] = lambda _: None,
+    limit: int | None = None,
+) -> int:
     size = 0
-    while data := source.read(CHUNK):
-        size += len(data)
+    for block in blocks(source):
+        size += len(block)
         if limit is not None and size > limit:
             raise ServiceError("IncompleteBody", "The body is longer than its announced length", 400)
-        digests.update(data)
-        _write_all(sink, data)
-    return size
-
-
-def _write_all(sink: BinaryIO, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[sink.write(left) :]
-
-
-def _feed(source: Source, digests: Digests) -> int:
-    size = 0
-    while data := source.read(CHUNK):
-        digests.update(data)
-        size += len(data)
+        digests.update(block)
+        write(block)
     return size
 
 

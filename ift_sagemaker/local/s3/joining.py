@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from ift_sagemaker.local.protocol.errors import ServiceError
+from ift_sagemaker.local.protocol.request import read_into
 from ift_sagemaker.local.s3 import digests
-from ift_sagemaker.local.s3.files import CHUNK
+from ift_sagemaker.local.s3.files import blocks
 from ift_sagemaker.local.s3.grid import Part
 
 
@@ -38,16 +39,17 @@ class Joined:
         if self._file is not None:
             self._file.close()
 
-    def read(self, size: int, /) -> bytes:
+    def readinto(self, buffer: memoryview, /) -> int:
         while self._part is not None:
-            data = self._file.read(min(size, self._left)) if self._file and self._left else b""
-            if data:
-                self._left -= len(data)
-                self._running.update(data)
-                return data
+            wanted = buffer[: self._left]
+            got = read_into(self._file, wanted) if self._file and wanted else 0
+            if got:
+                self._left -= got
+                self._running.update(wanted[:got])
+                return got
             self._check(self._part)
             self._begin_next()
-        return b""
+        return 0
 
     def _begin_next(self) -> None:
         self._part = next(self._parts, None)
@@ -78,7 +80,7 @@ def compare(upload: str, parts: Sequence[Part], path: Callable[[str], Path]) -> 
 
     def read(part: Part) -> None:
         with Joined(upload, [part], path) as joined:
-            while joined.read(CHUNK):
+            for _ in blocks(joined):
                 pass
 
     with ThreadPoolExecutor(os.cpu_count()) as readers:

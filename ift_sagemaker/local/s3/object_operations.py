@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from xml.etree.ElementTree import Element
 
 from ift_sagemaker.local.protocol.errors import HTTPAnswer, ServiceError
+from ift_sagemaker.local.protocol.request import read_into
 from ift_sagemaker.local.s3 import digests
 from ift_sagemaker.local.s3.call import (
     S3Call,
@@ -368,6 +369,11 @@ class FileBody:
         data = self._file.read(min(size, self._left)) if self._left else b""
         self._left -= len(data)
         return data
+
+    def readinto(self, buffer: memoryview) -> int:
+        got = read_into(self._file, buffer[: self._left]) if self._left else 0
+        self._left -= got
+        return got
 
     def __iter__(self) -> Iterator[bytes]:
         while data := self.read(CHUNK):

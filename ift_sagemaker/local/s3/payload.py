@@ -6,18 +6,19 @@ import re
 from collections.abc import Mapping
 
 from ift_sagemaker.local.protocol.errors import ServiceError
-from ift_sagemaker.local.protocol.request import Body, Request, Source
+from ift_sagemaker.local.protocol.request import Body, Request, Source, read_into
 from ift_sagemaker.local.s3 import digests
 
 _CHECKSUM = "x-amz-checksum-"
 _NO_DIGEST = ("algorithm", "mode", "type")
 _MAX_LINE = 16 << 10
+_READ = 64 << 10
 _HEX_SHA256_LENGTH = 64
 _CHUNK_SIZE = re.compile(r"[0-9A-Fa-f]{1,15}")
 
 
 class Payload:
-    """Reads the decoded body of `request`; `verify` then compares digests with all that was promised.
+    """Fills buffers with the decoded body of `request`; `verify` compares digests with all that was promised.
 
     Raises on construction:
         ServiceError: (501) a checksum of an algorithm that cannot be verified here.
@@ -26,7 +27,7 @@ class Payload:
     def __init__(self, request: Request) -> None:
         self._headers = request.headers
         self._chunks = _AwsChunked(request.stream) if _is_aws_chunked(request.headers) else None
-        self._source: Source = self._chunks or _Exactly(request.stream, request.length)
+        self._source = self._chunks or _Exactly(request.stream, request.length)
         self.algorithms = tuple(_named_algorithms(request.headers))
         self._announced = stored_length(request.headers, request.length)
         self._size = 0
@@ -40,9 +41,14 @@ class Payload:
         return (*self.algorithms, "sha256") if self._sha256 else self.algorithms
 
     def read(self, size: int, /) -> bytes:
-        data = self._source.read(size)
-        self._size += len(data)
-        return data
+        """For what is small, a document."""
+        buffer = bytearray(min(size, _READ))
+        return bytes(buffer[: self.readinto(memoryview(buffer))])
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        got = self._source.readinto(buffer)
+        self._size += got
+        return got
 
     def verify(self, results: Mapping[str, bytes]) -> None:
         """Raises the ServiceError that S3 sends where a promised digest is not that of the bytes."""
@@ -133,14 +139,14 @@ class _Exactly:
         self._stream = stream
         self._left = length
 
-    def read(self, size: int, /) -> bytes:
+    def readinto(self, buffer: memoryview, /) -> int:
         if self._left is None:
-            return self._stream.read(size)
-        data = self._stream.read(min(size, self._left)) if self._left else b""
-        self._left -= len(data)
-        if self._left and not data:
+            return read_into(self._stream, buffer)
+        got = read_into(self._stream, buffer[: self._left]) if self._left else 0
+        self._left -= got
+        if self._left and not got:
             raise incomplete()
-        return data
+        return got
 
 
 class _AwsChunked:
@@ -152,18 +158,18 @@ class _AwsChunked:
         self._ended = False
         self.trailers: dict[str, str] = {}
 
-    def read(self, size: int, /) -> bytes:
+    def readinto(self, buffer: memoryview, /) -> int:
         if self._left_in_chunk == 0 and not self._ended:
             self._begin_chunk()
         if self._ended:
-            return b""
-        data = self._stream.read(min(size, self._left_in_chunk))
-        if not data:
+            return 0
+        got = read_into(self._stream, buffer[: self._left_in_chunk])
+        if not got:
             raise incomplete()
-        self._left_in_chunk -= len(data)
+        self._left_in_chunk -= got
         if self._left_in_chunk == 0 and self._line():
             raise ServiceError("InvalidChunkSizeError", "A chunk is longer than its size says", 400)
-        return data
+        return got
 
     def _begin_chunk(self) -> None:
         size = self._line().split(";")[0].strip()

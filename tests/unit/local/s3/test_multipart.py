@@ -192,10 +192,10 @@ def test_a_part_still_being_written_never_reaches_a_completed_object(objects: Ob
     first = uploads.put_part(upload, 1, Incoming(io.BytesIO(b"good"), 4))
 
     class Slow(io.BytesIO):
-        def read(self, size: int | None = -1, /) -> bytes:
+        def readinto(self, buffer: Any, /) -> int:
             if not self.tell():
                 uploads.complete(upload, [ListedPart(1, first.etag, {})], Completion())
-            return super().read(size)
+            return super().readinto(buffer)
 
     with pytest.raises(ServiceError) as refused:
         uploads.put_part(upload, 2, Incoming(Slow(b"late"), 4))
