@@ -104,7 +104,7 @@ def test_what_fails_inside_moto_is_told_as_its_failure_and_not_as_missing(tmp_pa
     with pytest.raises(ServiceError, match="moto, which answers kms:X here, failed: it answered 500") as told:
         moto_fall_through.checked(found, "kms:X")
     assert (told.value.code, told.value.status) == ("InternalFailure", 500)
-    body = b"Action=CreateStack&StackName=own&TemplateBody=]["
+    body = b"Action=CreateStack&StackName=broken&TemplateBody=]["
     request = _request("cloudformation", body, CONTENT_TYPE=FORM)
     context = create_context(LocalSettings(root=tmp_path, moto=True))
     with pytest.raises(
