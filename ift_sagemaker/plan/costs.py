@@ -14,9 +14,9 @@ from ift_sagemaker.plan.quantities import Range, usd
 class JobCost:
     """Seconds of one instance and USD for all; None where the job has not ended or no price is known.
 
-    With spot the sum on demand is the most it can be: spot's own price is not told. `spot_saving` is 1 -
-    billable / training seconds, from 0 to 1, AWS's formula. `billed` is False where it ran on this machine,
-    so that `usd` is what AWS would have billed for as many seconds.
+    `spot_saving` is 1 - billable / training seconds, AWS's formula: spot's billed seconds are fewer, at
+    the price on demand. `billed` is False where it ran on this machine, so that `usd` is what AWS would have
+    billed for as many seconds.
     """
 
     instance_type: str

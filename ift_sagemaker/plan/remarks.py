@@ -7,7 +7,7 @@ from ift_sagemaker.catalog.instances import instances
 from ift_sagemaker.plan.estimate import FITS, TIGHT, TOO_SMALL, Estimate
 from ift_sagemaker.plan.quantities import GIB
 
-NOT_CALIBRATED = "not calibrated on this machine: no comparable job has ended here yet"
+NOT_CALIBRATED = "not calibrated on this machine"
 
 
 def assumptions(found: Estimate) -> tuple[str, ...]:
@@ -36,6 +36,8 @@ def assumptions(found: Estimate) -> tuple[str, ...]:
             f"this machine: {calibration.tokens_per_second.likely:.0f} tokens/s over "
             f"{calibration.steps} steps of {calibration.job_name}"
         )
+    elif target.local:
+        lines.append(f"{NOT_CALIBRATED}: no job of the model with these settings has ended here")
     return tuple(lines)
 
 

@@ -162,7 +162,7 @@ def memory(shape: ModelShape, training: Training, tokens_in_pass: Range, *, acce
 
 
 _FRAMEWORK_ACCELERATED = Range(0.6e9, 1.1e9, 2.0e9)
-_FRAMEWORK_CPU = Range(0.5e9, 0.8e9, 1.3e9)
+_FRAMEWORK_CPU = Range(0.5e9, 0.9e9, 1.8e9)
 _FRAGMENTS = Range(1.0, 1.1, 1.3)
 
 
