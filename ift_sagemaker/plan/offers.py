@@ -54,9 +54,9 @@ def offers(
 ) -> list[Offer]:
     """Every instance type that training jobs may have (or `types`) for this run, the best first.
 
-    What certainly fits goes before what may fit, a known sum before an unknown one, then the likely sum, then
-    the price of an hour. Types that do not do come last, with the reason. `target.compute` gives all but the
-    type.
+    What certainly fits goes before what may fit, a known sum before an unknown one, bfloat16 accelerators
+    before those without, then the likely sum, then the price of an hour. Types that do not do come last, with
+    the reason. `target.compute` gives all but the type.
     """
     names = trainable_types() if types is None else types
     found = [_offer(subject, training, tokens, target, instances()[name]) for name in names]
@@ -94,6 +94,11 @@ def _refusal(known: Instance, found: Estimate) -> str:
     return ""
 
 
+def _is_slow_at_bfloat16(instance_type: str) -> bool:
+    speed = accelerators().get(instances()[instance_type].accelerator or "")
+    return speed is not None and not speed.bfloat16
+
+
 def _rank(offer: Offer) -> tuple[object, ...]:
     found = offer.estimate
     hourly = found.price.usd_per_hour if found.price else 0.0
@@ -101,6 +106,7 @@ def _rank(offer: Offer) -> tuple[object, ...]:
         not offer.usable,
         found.fit != FITS,
         found.usd is None,
+        _is_slow_at_bfloat16(offer.instance_type),
         found.price is None,
         found.usd.likely if found.usd else 0.0,
         hourly,

@@ -11,6 +11,7 @@ from ift_sagemaker.plan.figures import HEADINGS, TITLE, duration, lines, money
 from ift_sagemaker.plan.offers import Offer
 from ift_sagemaker.plan.quantities import GIB
 
+SHOWN_OFFERS = 15
 SHOWN_REFUSALS = 5
 
 
@@ -37,16 +38,17 @@ def offers_table(found: Sequence[Offer]) -> Table:
     refused = [offer for offer in found if not offer.usable]
     table = Table(
         "instance type",
-        "memory",
+        "GiB",
         "fit",
         "billed time",
-        "USD on demand",
+        "USD likely",
+        "low to high",
         "USD an hour",
         title=f"{len(usable)} of {len(found)} instance types · {TITLE.lower()}",
-        caption="\n".join(_refusals(refused)),
+        caption="\n".join([*_more(len(usable) - SHOWN_OFFERS, "that do"), *_refusals(refused)]),
         caption_justify="left",
     )
-    for offer in usable:
+    for offer in usable[:SHOWN_OFFERS]:
         table.add_row(*_cells(offer))
     return table
 
@@ -56,15 +58,19 @@ def _cells(offer: Offer) -> tuple[str, ...]:
     seconds, usd, price = found.billable_seconds, found.usd, found.price
     return (
         offer.instance_type,
-        f"{found.memory.total.likely / GIB:.1f} of {(found.memory_available or 0) / GIB:.1f} GiB",
+        f"{found.memory.total.likely / GIB:.1f} of {(found.memory_available or 0) / GIB:.1f}",
         found.fit,
         "unknown" if seconds is None else f"{duration(seconds.low)} to {duration(seconds.high)}",
-        "unknown" if usd is None else f"{money(usd.likely)} ({money(usd.low)} to {money(usd.high)})",
+        "unknown" if usd is None else money(usd.likely),
+        "" if usd is None else f"{money(usd.low)} to {money(usd.high)}",
         "no price known" if price is None else f"{price.usd_per_hour:g}",
     )
 
 
 def _refusals(refused: Sequence[Offer]) -> list[str]:
     shown = [f"{offer.instance_type}: {offer.refusal}" for offer in refused[:SHOWN_REFUSALS]]
-    more = len(refused) - len(shown)
-    return [*shown, *([f"and {more} more that do not do; --json has every reason"] if more > 0 else [])]
+    return [*shown, *_more(len(refused) - len(shown), "that do not")]
+
+
+def _more(count: int, which: str) -> list[str]:
+    return [f"and {count} more {which}; --json has all"] if count > 0 else []

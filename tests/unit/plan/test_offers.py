@@ -28,11 +28,20 @@ def test_every_type_that_training_jobs_may_have_is_judged() -> None:
 
 def test_what_fits_and_has_a_price_comes_first_and_the_cheapest_before() -> None:
     usable = [offer for offer in _all() if offer.usable]
-    priced = [offer for offer in usable if offer.estimate.usd and offer.estimate.fit == "fits"]
+    priced = [
+        offer
+        for offer in usable
+        if offer.estimate.usd and offer.estimate.fit == "fits" and ".g4dn." not in offer.instance_type
+    ]
     assert usable[: len(priced)] == priced
     sums = [offer.estimate.usd.likely for offer in priced if offer.estimate.usd]
     assert sums == sorted(sums)
     assert len(priced) >= 5
+
+
+def test_types_without_bfloat16_come_after_those_with_it() -> None:
+    names = [offer.instance_type for offer in _all()]
+    assert names.index("ml.g6.xlarge") < names.index("ml.g6e.8xlarge") < names.index("ml.g4dn.xlarge")
 
 
 def test_what_does_not_do_comes_last_with_a_reason() -> None:

@@ -23,6 +23,7 @@ def test_what_is_not_known_is_called_unknown() -> None:
 
 def test_offers_show_the_best_first_and_why_others_do_not_do() -> None:
     text = to_text(offers_table(offers(SUBJECT, TRAINING, TOKENS, found().target)), 160)
-    assert text.index("ml.g4dn.xlarge") < text.index("ml.g6e.8xlarge")
+    assert text.index("ml.g6.xlarge") < text.index("ml.g5.2xlarge")
     assert "and all are billed" in text
-    assert "more that do not do" in text
+    assert "more that do not; --json has all" in text
+    assert "more that do; --json has all" in text
