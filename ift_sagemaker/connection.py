@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from ift_sagemaker.errors import ConfigError
 
 if TYPE_CHECKING:
+    from ift_sagemaker.catalog.prices import PriceBook
     from ift_sagemaker.session import Session
 
 TARGETS = ("aws", "local")
-CONFIG_FIELDS = ("target", "role", "bucket", "region")
+CONFIG_FIELDS = ("target", "role", "bucket", "region", "prices")
 NOTEBOOK_METADATA = Path("/opt/ml/metadata/resource-metadata.json")
 """Where SageMaker Studio and notebook instances say who they are."""
 LOCAL_INTERVAL_IN_SECONDS = 0.25
@@ -31,9 +32,11 @@ def connect(
 ) -> Session:
     """A Session on AWS (`target="aws"`, the default) or on this machine (`target="local"`).
 
+    A price file (IFT_PRICES, or `prices` in the configuration file) goes before the shipped prices.
     Each setting resolves as argument → environment (IFT_TARGET, IFT_ROLE, IFT_BUCKET; AWS_REGION and
     AWS_DEFAULT_REGION on AWS) → configuration file → the notebook's execution role, the profile's region.
-    Makes no call to AWS. Raises ConfigError for an unknown target or a damaged configuration file.
+    Makes no call to AWS. Raises ConfigError for an unknown target, a damaged configuration or price
+    file.
     """
     found = os.environ if environment is None else environment
     settings = _read_config(_config_path(found))
@@ -47,10 +50,21 @@ def connect(
         )
     role = role or found.get("IFT_ROLE") or settings.get("role")
     bucket = bucket or found.get("IFT_BUCKET") or settings.get("bucket")
+    prices = _prices(found.get("IFT_PRICES") or settings.get("prices"))
     if target == "local":
-        return _local(role, bucket, region or settings.get("region"))
+        return _local(role, bucket, region or settings.get("region"), prices)
     region = region or found.get("AWS_REGION") or found.get("AWS_DEFAULT_REGION") or settings.get("region")
-    return _aws(role or _notebook_role(NOTEBOOK_METADATA), bucket, region, boto_session)
+    session = _aws(role or _notebook_role(NOTEBOOK_METADATA), bucket, region, boto_session)
+    session.prices = prices
+    return session
+
+
+def _prices(path: str | None) -> PriceBook:
+    """The shipped prices and, before them, those of the user's file."""
+    from ift_sagemaker.catalog.prices import PriceBook
+
+    shipped = PriceBook.shipped()
+    return shipped.with_file(Path(path).expanduser()) if path else shipped
 
 
 def _aws(role: str | None, bucket: str | None, region: str | None, boto_session: Any | None) -> Session:
@@ -60,12 +74,13 @@ def _aws(role: str | None, bucket: str | None, region: str | None, boto_session:
     return Session(AWSClient(boto_session, region=region), role=role, bucket=bucket)
 
 
-def _local(role: str | None, bucket: str | None, region: str | None) -> Session:
+def _local(role: str | None, bucket: str | None, region: str | None, prices: PriceBook) -> Session:
     from ift_sagemaker import local
     from ift_sagemaker.aws.client import AWSClient
     from ift_sagemaker.aws.retry import Patience
     from ift_sagemaker.local.state.settings import ROLE_ARN, LocalSettings
     from ift_sagemaker.local.weather.profile import weather_of
+    from ift_sagemaker.machine import measured_speed
     from ift_sagemaker.session import Session
 
     weather = weather_of(LocalSettings.from_environment(region=region))
@@ -77,6 +92,8 @@ def _local(role: str | None, bucket: str | None, region: str | None) -> Session:
             interval_in_seconds=LOCAL_INTERVAL_IN_SECONDS,
             late_log_in_seconds=2 * weather.late_log if weather else 0.0,
         ),
+        prices=prices,
+        calibrate=measured_speed,
     )
 
 

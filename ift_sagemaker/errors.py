@@ -2,7 +2,8 @@
 
 IFTError
 ├── ConfigError (ValueError)              a setting, hyperparameter or request field is wrong
-│   └── RequestError                      a request that the service's shapes or rules refuse
+│   ├── RequestError                      a request that the service's shapes or rules refuse
+│   └── CostLimitError                    the run may cost more than max_cost, or nobody can tell
 ├── DataError (ValueError)
 │   ├── DatasetError                      rows that cannot be used, all findings at once
 │   ├── SourceChangedError                a file changed while it was sent
@@ -84,6 +85,27 @@ class RequestError(ConfigError):
             violations=tuple(violations),
             field="",
             value=None,
+            allowed="",
+        )
+
+
+class CostLimitError(ConfigError):
+    """A run that is likely to cost more than `max_cost` USD, or whose cost nobody can tell.
+
+    `estimate` is the estimate as plain data (`Estimate.to_dict`).
+    """
+
+    max_cost: float
+    estimate: Mapping[str, Any]
+
+    def __init__(self, message: str, *, max_cost: float, estimate: Mapping[str, Any]) -> None:
+        IFTError.__init__(
+            self,
+            message,
+            max_cost=max_cost,
+            estimate=dict(estimate),
+            field="max_cost",
+            value=max_cost,
             allowed="",
         )
 

@@ -15,6 +15,7 @@ from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.aws.transfer import Objects, split_uri
 from ift_sagemaker.aws.upload import Sending, Sent
 from ift_sagemaker.catalog import find
+from ift_sagemaker.catalog.prices import PriceBook
 from ift_sagemaker.catalog.weights import Weights, WeightsCache
 from ift_sagemaker.contract import names
 from ift_sagemaker.data import InstructionDataset
@@ -32,6 +33,10 @@ from ift_sagemaker.errors import (
     WeightsError,
 )
 from ift_sagemaker.evaluation import Evaluation
+from ift_sagemaker.plan.calibration import Calibration
+from ift_sagemaker.plan.estimate import Estimate, Target
+from ift_sagemaker.plan.forecast import forecast, training_of
+from ift_sagemaker.plan.offers import Offer, offers
 from ift_sagemaker.plan.plans import JobPlan, Place
 from ift_sagemaker.plan.routes.container import (
     EvaluationInputs,
@@ -41,6 +46,8 @@ from ift_sagemaker.plan.routes.container import (
     plan_training,
 )
 from ift_sagemaker.plan.spec import Compute, FineTuneSpec, Scalar
+from ift_sagemaker.plan.tokens import TokenCount, count_tokens
+from ift_sagemaker.plan.workload import Training
 from ift_sagemaker.training import FAILED, STOPPED, Progress, TrainingJob
 from ift_sagemaker.wire.artifact import PREDICTIONS_FILE
 from ift_sagemaker.wire.hyperparameters import parse_hyperparameters
@@ -80,6 +87,11 @@ class Session:
     on_fetch: Callable[[str], None] | None = field(default=None, repr=False)
     """Told in words what is being done while base weights are fetched."""
     sending: Sending = field(default_factory=Sending, repr=False)
+    prices: PriceBook = field(default_factory=PriceBook.shipped, repr=False)
+    calibrate: Callable[[AWSClient, str, Training], Calibration | None] | None = field(
+        default=None, repr=False
+    )
+    """The speed measured on this machine; None where jobs do not run on it."""
 
     # -- planning
 
@@ -92,19 +104,32 @@ class Session:
         hyperparameters: Mapping[str, Scalar] | None = None,
         compute: Compute | None = None,
         tags: Mapping[str, str] | None = None,
+        tokens: TokenCount | None = None,
     ) -> JobPlan:
-        """Uploads and the exact request of a fine-tuning run. Writes nothing, sends nothing.
+        """Uploads, the exact request and the estimate of a fine-tuning run. Writes nothing, sends nothing.
 
+        `tokens` are those of `data`; without them they are estimated from a sample of the rows.
         Raises DatasetError for bad rows, ModelNotFoundError, ConfigError for a hyperparameter or field
-        outside its range, WeightsError where the base weights were not pulled yet, and RequestError where
-        AWS would refuse.
+        outside its range, WeightsError where the base weights were not pulled yet, RequestError where
+        AWS would refuse, and CostLimitError where `compute.max_cost` cannot be kept.
         """
         spec = _spec(model_id, hyperparameters, compute, tags)
-        plan = plan_training(
-            self._inputs(spec, data, validation, self._found_weights(model_id)), self._place()
+        weights, place = self._found_weights(model_id), self._place()
+        rows, held_out = _dataset(data), None if validation is None else _dataset(validation)
+        inputs, found = self._forecast(
+            self._inputs(spec, rows, held_out, weights),
+            tokens or count_tokens(rows),
+            held_out,
+            place,
+            calibrated=True,
         )
+        plan = plan_training(inputs, place).with_estimate(found)
         plan.check()
         return plan
+
+    def offers(self, found: Estimate) -> list[Offer]:
+        """Instance types for the run that a plan's `estimate` is of, the best first; see `plan.offers`."""
+        return offers(found.subject, found.training, found.tokens, found.target)
 
     def fine_tune(
         self,
@@ -122,8 +147,9 @@ class Session:
         `data` is an InstructionDataset or the path of a JSON-lines file; hyperparameters are those of
         `ift models show` (docs/reference/hyperparameters.md).
         Fetches the base weights first where this machine lacks them. Raises as `plan` does; AttachError where
-        the same run exists under another role, key, network or isolation; TrainingJobFailed or
-        TrainingJobStopped where it ended so and `retry` is False.
+        the same run exists under another role, key, network or isolation; CostLimitError before a launch that
+        `compute.max_cost` forbids; TrainingJobFailed or TrainingJobStopped where it ended so and
+        `retry` is False.
         """
         find(model_id)
         spec = _spec(model_id, hyperparameters, compute, tags)
@@ -131,8 +157,12 @@ class Session:
         held_out = None if validation is None else _dataset(validation)
         place = self._place()
         weights = self.weights.find(model_id) or self.weights.pull(model_id, self.on_fetch)
-        inputs = self._inputs(spec, rows, held_out, weights)
-        return self._execute(lambda attempt: plan_training(inputs, place, attempt), retry=retry)
+        inputs, found = self._forecast(
+            self._inputs(spec, rows, held_out, weights), count_tokens(rows), held_out, place
+        )
+        return self._execute(
+            lambda attempt: plan_training(inputs, place, attempt).with_estimate(found), retry=retry
+        )
 
     def evaluate(
         self,
@@ -216,7 +246,7 @@ class Session:
 
     def training_job(self, name: str) -> TrainingJob:
         """Handle of an existing job; raises ResourceNotFoundError for an unknown name."""
-        return TrainingJob(name, self.client, self.patience, attached=True).refresh()
+        return TrainingJob(name, self.client, self.patience, attached=True, prices=self.prices).refresh()
 
     def training_jobs(self, prefix: str = names.PREFIX) -> Iterator[dict[str, Any]]:
         """Summaries of the jobs this library made, newest first, as ListTrainingJobs gives them."""
@@ -249,7 +279,7 @@ class Session:
             return self._attached(
                 plan, self.patience.find(partial(self.client.describe_training_job, plan.name))
             )
-        return TrainingJob(plan.name, self.client, self.patience, made=True)
+        return self._handle(plan, made=True)
 
     def _next_attempt(self, plan_of: Callable[[int], JobPlan]) -> tuple[JobPlan, dict[str, Any] | None]:
         """The plan of the attempt that is alive or free, and the newest job found on the way."""
@@ -282,7 +312,12 @@ class Session:
                 name=plan.name,
                 differences=differences,
             )
-        return TrainingJob(plan.name, self.client, self.patience, attached=True)
+        return self._handle(plan, attached=True)
+
+    def _handle(self, plan: JobPlan, **how: Any) -> TrainingJob:
+        return TrainingJob(
+            plan.name, self.client, self.patience, prices=self.prices, estimate=plan.estimate, **how
+        )
 
     def _send(self, plan: JobPlan) -> None:
         objects = self.client.objects
@@ -327,6 +362,21 @@ class Session:
                 model_id=model_id,
             )
         return weights
+
+    def _forecast(
+        self,
+        inputs: TrainingInputs,
+        tokens: TokenCount,
+        held_out: InstructionDataset | None,
+        place: Place,
+        *,
+        calibrated: bool = False,
+    ) -> tuple[TrainingInputs, Estimate]:
+        spec, known = inputs.spec, None
+        if self.calibrate is not None and calibrated:
+            known = self.calibrate(self.client, spec.model, training_of(inputs))
+        target = Target(spec.compute, place.region, self.prices, self.calibrate is not None, known)
+        return forecast(inputs, tokens, None if held_out is None else count_tokens(held_out), target)
 
     def _inputs(
         self, spec: FineTuneSpec, data: Data, validation: Data | None, weights: Weights

@@ -15,6 +15,7 @@ from ift_sagemaker.aws.errors import absent, goes_on
 from ift_sagemaker.aws.logs import LogLine, LogTail
 from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.aws.transfer import raise_disk_error
+from ift_sagemaker.catalog.prices import PriceBook
 from ift_sagemaker.endpoint import Endpoint, deploy
 from ift_sagemaker.errors import (
     AWSError,
@@ -28,7 +29,9 @@ from ift_sagemaker.errors import (
     UnsupportedError,
     WaitTimeout,
 )
+from ift_sagemaker.plan.costs import JobCost, job_cost
 from ift_sagemaker.plan.deployments.vllm import DEFAULT_INSTANCE_TYPE, Deployable, plan_deployment
+from ift_sagemaker.plan.estimate import Estimate
 from ift_sagemaker.plan.plans import DeploymentPlan, Place
 from ift_sagemaker.plan.routes.container import TunedModel
 from ift_sagemaker.plan.spec import Compute, parse
@@ -110,6 +113,9 @@ class TrainingJob:
     made: bool = field(default=False, repr=False)
     """True where this handle's caller has just created the job, so that AWS may not show it yet."""
     description: dict[str, Any] = field(default_factory=dict, repr=False)
+    prices: PriceBook = field(default_factory=PriceBook.shipped, repr=False)
+    estimate: Estimate | None = field(default=None, repr=False)
+    """What was estimated before the launch; None for a handle of a job started elsewhere."""
 
     def refresh(self) -> Self:
         """The same handle with a fresh description; raises ResourceNotFoundError for an unknown name."""
@@ -153,6 +159,13 @@ class TrainingJob:
         """What really ran, where that is not what was asked (the local AWS says so in tags); else empty."""
         tags = self.client.tags(self._described()["TrainingJobArn"])
         return {key.removeprefix("ift:"): value for key, value in tags.items() if key in _EXECUTED_TAGS}
+
+    def cost(self) -> JobCost:
+        """What the job has cost so far as SageMaker tells: nothing before it has ended."""
+        if not self.description.get("BillableTimeInSeconds"):
+            self.refresh()
+        estimated = None if self.estimate is None else self.estimate.usd
+        return job_cost(self.description, self.prices, billed=not self.executed, estimated=estimated)
 
     def _described(self) -> dict[str, Any]:
         if not self.description:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from typing import Any
 
 from ift_sagemaker.catalog.facts import load
 from ift_sagemaker.errors import ConfigError
@@ -42,8 +44,23 @@ class Instance:
 def instances() -> dict[str, Instance]:
     """Every known type by name."""
     facts = load("instances.json")
-    entries = [Instance(**{"as_of": facts["date"], **entry}) for entry in facts["instances"]]
+    priced = {entry["instance_type"]: entry for entry in load("prices.json")["prices"]}
+    entries = [
+        Instance(**{"as_of": facts["date"], **entry, **_price_fields(priced.get(entry["name"]))})
+        for entry in facts["instances"]
+    ]
     return {entry.name: entry for entry in entries}
+
+
+def _price_fields(price: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A row of `prices.json` under the names it has on an instance."""
+    if price is None:
+        return {}
+    return {
+        "usd_per_hour": price["usd_per_hour"],
+        "as_of": price["as_of"],
+        **{f"price_{name}": price[name] for name in ("region", "confidence", "source")},
+    }
 
 
 def instance(name: str) -> Instance:

@@ -30,9 +30,9 @@ def list_jobs(limit: int, as_json: bool, **options: Any) -> None:  # noqa: FBT00
 @click.argument("job")
 @target_options
 def show(job: str, **options: Any) -> None:
-    """One job as SageMaker describes it, and what really ran, as JSON."""
+    """One job as SageMaker describes it, what really ran and what it has cost, as JSON."""
     handle = session_of(options).training_job(job)
-    print_json({**handle.description, "Executed": handle.executed})
+    print_json({**handle.description, "Executed": handle.executed, "Cost": handle.cost().to_dict()})
 
 
 @click.command()

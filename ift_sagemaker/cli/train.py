@@ -24,6 +24,12 @@ _arguments = (
     click.option("--validation", type=click.Path(dir_okay=False), help="Held-out rows for eval_loss."),
     click.option("--instance-type", help="SageMaker instance type; default ml.g5.xlarge."),
     click.option("--max-runtime", type=int, help="Longest run in seconds; default four hours."),
+    click.option(
+        "--max-cost",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="USD",
+        help="Refuse a run that is likely to cost more, and end it before it does.",
+    ),
     click.option("--spot", is_flag=True, help="Managed spot training."),
     click.option(
         "--field",
@@ -43,15 +49,24 @@ def _run_options(command: Any) -> Any:
 
 @click.command()
 @_run_options
+@click.option("--offers", is_flag=True, help="Instance types for this run instead of its request.")
 @as_json
-def plan(as_json: bool, **options: Any) -> None:  # noqa: FBT001
+def plan(offers: bool, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Show what a fine-tuning run would send, ask and cost. Writes and sends nothing."""
     session = session_of(options)
     planned = session.plan(options["model"], _rows(options), **_run(options))
+    found = session.offers(planned.estimate) if offers and planned.estimate else []
     if as_json:
-        print_json(planned.to_dict())
-    else:
-        click.echo(str(planned))
+        print_json([offer.to_dict() for offer in found] if offers else planned.to_dict())
+        return
+    from ift_sagemaker.report import estimate_table, offers_table, to_text
+
+    if offers:
+        click.echo(to_text(offers_table(found)), nl=False)
+        return
+    if planned.estimate is not None:
+        click.echo(to_text(estimate_table(planned.estimate)))
+    click.echo(str(planned))
 
 
 @click.command()
@@ -94,6 +109,7 @@ def _run(options: dict[str, Any]) -> dict[str, Any]:
     asked = {
         "instance_type": options["instance_type"],
         "max_runtime_in_seconds": options["max_runtime"],
+        "max_cost": options["max_cost"],
         "spot": options["spot"] or None,
     }
     compute = parse(Compute, {name: value for name, value in asked.items() if value is not None})

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from ift_sagemaker.contract import rules, shapes
 from ift_sagemaker.errors import RequestError
+from ift_sagemaker.plan.budget import refuse_over_budget
+from ift_sagemaker.plan.estimate import Estimate
+from ift_sagemaker.plan.quantities import STOP_GRACE_IN_SECONDS
 
 PREFIX = "ift"
 """Every object this library writes lies under this key prefix."""
-
-STOP_GRACE_IN_SECONDS = 120
-"""Time SageMaker gives a job between SIGTERM and SIGKILL."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,22 @@ class Upload:
 
 @dataclass(frozen=True)
 class Cost:
-    """What the job costs at most: price an hour times the longest run and the 120 seconds a stop may take.
+    """What the job costs at most: price an hour times the longest run and what may be billed beyond it.
 
-    An estimate, never a quote: uploads after the stop are not in it.
+    An estimate, never a quote. Without an estimate of the run `margin_in_seconds` is the 120 seconds that a
+    stop may take, and the upload after it is not in the sum.
     """
 
     usd_per_hour: float | None
     max_runtime_in_seconds: int
     source: str
+    margin_in_seconds: int = STOP_GRACE_IN_SECONDS
 
     @property
     def ceiling_usd(self) -> float | None:
         if self.usd_per_hour is None:
             return None
-        return self.usd_per_hour * (self.max_runtime_in_seconds + STOP_GRACE_IN_SECONDS) / 3600
+        return self.usd_per_hour * (self.max_runtime_in_seconds + self.margin_in_seconds) / 3600
 
     def __str__(self) -> str:
         if self.usd_per_hour is None or self.ceiling_usd is None:
@@ -84,14 +86,25 @@ class JobPlan:
     request: Mapping[str, Any] = field(repr=False)
     cost: Cost
     rows: int
+    estimate: Estimate | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
         return str(self.request["TrainingJobName"])
 
     def check(self) -> None:
-        """Raises RequestError with everything AWS's shapes and rules would refuse."""
+        """Raises RequestError with everything that AWS would refuse, CostLimitError over budget."""
         refuse_violations("CreateTrainingJob", self.request)
+        if self.estimate is not None:
+            refuse_over_budget(self.estimate)
+
+    def with_estimate(self, estimate: Estimate) -> JobPlan:
+        """The same plan with its estimate, whose price (of this region, or the user's) is its price too."""
+        price = estimate.price
+        each = None if price is None else price.usd_per_hour * estimate.target.compute.instance_count
+        origin = "" if price is None else price.origin
+        cost = Cost(each, self.cost.max_runtime_in_seconds, origin, estimate.margin_seconds)
+        return replace(self, estimate=estimate, cost=cost)
 
     @property
     def remarks(self) -> list[str]:
@@ -110,6 +123,7 @@ class JobPlan:
             "request": dict(self.request),
             "usd_per_hour": self.cost.usd_per_hour,
             "ceiling_usd": self.cost.ceiling_usd,
+            "estimate": None if self.estimate is None else self.estimate.to_dict(),
         }
 
     def __str__(self) -> str:
@@ -128,7 +142,8 @@ class JobPlan:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
+        table = "" if self.estimate is None else self.estimate._repr_html_()
+        return f"{table}<pre>{escape(str(self))}</pre>"
 
 
 @dataclass(frozen=True)

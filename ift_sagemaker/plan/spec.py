@@ -10,6 +10,8 @@ from ift_sagemaker.errors import ConfigError
 
 Scalar = str | int | float | bool
 
+MIN_RUNTIME_IN_SECONDS = 60
+
 
 class Compute(BaseModel):
     """Where a job runs. Instance types as SageMaker names them."""
@@ -21,7 +23,7 @@ class Compute(BaseModel):
     """One: jobs of several instances are not offered yet."""
     volume_size_in_gb: int = Field(default=50, ge=1, le=16384)
     """Left out of the request on instances whose local NVMe is used instead."""
-    max_runtime_in_seconds: int = Field(default=4 * 3600, ge=60, le=28 * 86400)
+    max_runtime_in_seconds: int = Field(default=4 * 3600, ge=MIN_RUNTIME_IN_SECONDS, le=28 * 86400)
     spot: bool = False
     max_wait_in_seconds: int | None = Field(default=None, ge=60, le=28 * 86400)
     """Spot only: waiting and running together; the default is twice the longest run."""
@@ -30,6 +32,8 @@ class Compute(BaseModel):
     volume_kms_key: str | None = None
     output_kms_key: str | None = None
     network_isolation: bool = True
+    max_cost: float | None = Field(default=None, gt=0, le=10_000_000, allow_inf_nan=False)
+    """USD. Refuses a run that is likely to cost more, and lowers the longest run so that it cannot."""
 
     @model_validator(mode="after")
     def _both_parts_of_a_vpc(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ift_sagemaker.report.estimates import estimate_table, offers_table
 from ift_sagemaker.report.tables import (
     comparison_table,
     comparison_tables,
@@ -20,9 +21,11 @@ __all__ = [
     "comparison_tables",
     "dataset_report",
     "endpoints_table",
+    "estimate_table",
     "evaluation_table",
     "jobs_table",
     "models_table",
+    "offers_table",
     "targets_table",
     "to_text",
     "width",

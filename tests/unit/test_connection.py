@@ -55,3 +55,24 @@ def test_the_region_of_the_environment_goes_before_that_of_the_file(tmp_path: Pa
     session = connect(environment=environment)
     assert session.client.region == "us-west-2"
     assert session.role is None, "an empty entry is none"
+
+
+def test_a_price_file_is_named_by_the_environment_or_the_configuration(tmp_path: Path) -> None:
+    text = (
+        "as_of: 2026-11-01\nsource: s\n"
+        "prices: [{instance_type: ml.m5.xlarge, region: sa-east-1, usd_per_hour: %s}]\n"
+    )
+    (tmp_path / "one.yaml").write_text(text % 1)
+    (tmp_path / "two.yaml").write_text(text % 2)
+    (tmp_path / "config.yaml").write_text(f"prices: {tmp_path / 'one.yaml'}\n")
+    for target in ("aws", "local"):
+        file = connect(target, environment=_environment(tmp_path), region="us-east-1")
+        named = _environment(tmp_path, IFT_PRICES=str(tmp_path / "two.yaml"))
+        environment = connect(target, environment=named, region="us-east-1")
+        found = [session.prices.find("ml.m5.xlarge", "sa-east-1") for session in (file, environment)]
+        assert [price and price.usd_per_hour for price in found] == [1, 2]
+
+
+def test_a_wrong_price_file_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="IFT_PRICES"):
+        connect(environment=_environment(tmp_path, IFT_PRICES=str(tmp_path / "none")), region="us-east-1")

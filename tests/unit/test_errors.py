@@ -12,6 +12,7 @@ from ift_sagemaker import errors
 EXAMPLES = (
     errors.ConfigError("bad", field="epoch", value=0, allowed="1 to 9"),
     errors.RequestError("CreateModel", ["one", "two"]),
+    errors.CostLimitError("too dear", max_cost=1.0, estimate={"usd": None}),
     errors.DatasetError("bad rows", path="rows.jsonl", findings=["line 3"]),
     errors.SourceChangedError("changed", path="rows.jsonl"),
     errors.TemplateError("no column", field="input"),

@@ -19,6 +19,7 @@ EXITS = [
     (errors.TrainingJobStopped("x", name="n", status="Stopped"), 1),
     (errors.EndpointFailed("x", name="n", status="Failed"), 1),
     (errors.InvocationError("x", endpoint="e", status_code=500), 1),
+    (errors.CostLimitError("x", max_cost=1.0, estimate={}), 3),
     (errors.DatasetError("x"), 3),
     (errors.TemplateError("x"), 3),
     (errors.ConfigError("x"), 3),

@@ -1,0 +1,75 @@
+"""Counts of tokens with their error bars."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ift_sagemaker.data import InstructionDataset
+from ift_sagemaker.plan.tokens import TokenCount, count_tokens
+
+ROWS = InstructionDataset.from_rows(
+    [{"instruction": "word " * (1 + index % 40), "output": "x"} for index in range(2000)]
+)
+
+
+def _words(row: object) -> int:
+    assert isinstance(row, dict)
+    return len(row["instruction"].split()) + 1
+
+
+def test_all_rows_counted_leave_no_doubt() -> None:
+    count = count_tokens(ROWS, _words, sample=None)
+    assert count.total == count.low == count.high == sum(_words(row) for row in ROWS)
+    assert (count.rows, count.sampled, count.longest, count.counted) == (2000, 2000, 41, True)
+
+
+def test_the_same_seed_looks_at_the_same_rows() -> None:
+    assert count_tokens(ROWS, _words, seed=3) == count_tokens(ROWS, _words, seed=3)
+    assert count_tokens(ROWS, _words, seed=3) != count_tokens(ROWS, _words, seed=4)
+
+
+def test_a_sample_holds_the_truth_within_its_error_bar_about_nineteen_times_in_twenty() -> None:
+    truth = sum(_words(row) for row in ROWS)
+    counts = [count_tokens(ROWS, _words, sample=200, seed=seed) for seed in range(60)]
+    assert sum(count.low <= truth <= count.high for count in counts) >= 53
+    assert all(count.high - count.low < 0.25 * truth for count in counts)
+
+
+def test_only_the_sample_is_counted() -> None:
+    asked: list[object] = []
+
+    def counting(row: object) -> int:
+        asked.append(row)
+        return 1
+
+    count_tokens(ROWS, counting, sample=50)
+    assert len(asked) == 50
+
+
+def test_without_a_tokenizer_the_count_is_called_an_estimate_and_is_wide() -> None:
+    count = count_tokens(ROWS)
+    assert not count.counted
+    assert "estimate: 2.5 to 6 characters a token" in count.how
+    assert count.low < 0.6 * count.high
+
+
+@pytest.mark.parametrize("characters_per_token", [2.8, 4.4, 6.0])
+def test_the_estimate_from_characters_holds_what_tokenizers_were_measured_to_give(
+    characters_per_token: float,
+) -> None:
+    lengths = [random.Random(index).randint(100, 900) for index in range(500)]
+    count = TokenCount.of_characters(lengths, 500)
+    real = sum(length / characters_per_token + 25 for length in lengths)
+    assert count.low <= real <= count.high
+
+
+@given(st.lists(st.integers(0, 100_000), min_size=1, max_size=50), st.integers(0, 1_000_000))
+def test_every_count_is_ordered_and_never_below_what_was_seen(lengths: list[int], unseen: int) -> None:
+    count = TokenCount.of_lengths(lengths, len(lengths) + unseen)
+    assert sum(lengths) <= count.low <= count.total <= count.high
+    estimated = TokenCount.of_characters(lengths, len(lengths) + unseen)
+    assert 0 <= estimated.low <= estimated.total <= estimated.high
