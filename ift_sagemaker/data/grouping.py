@@ -1,84 +1,92 @@
-"""Equal keys brought together, however many: in memory, or in files that are sorted one at a time."""
+"""Entries with equal keys brought together, however many: kept in 64 files by the first bits of the key."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-_PARTS = 64
-_ENTRY = np.dtype([("key", np.uint64), ("number", np.uint64)])
-_CHUNK = 1 << 13
+PARTS = 64
+_FIRST_BITS = 6
+_MOST_BITS = 8
+_LEAST_ENTRIES = 1 << 12
+
+Entries = npt.NDArray[np.void]
 
 
-class HashGroups:
-    """Numbers by key. Beyond `memory_bytes` they go to 64 files below `folder`, by the first bits."""
+class KeyStore:
+    """Entries with a field `key` of 64 evenly spread bits and a field `number`, below `folder`.
 
-    def __init__(self, folder: Path, memory_bytes: int) -> None:
+    At most `memory_bytes` of them are in memory at a time; the others are in files. In a file, entries are in
+    the order in which they were added.
+    """
+
+    def __init__(self, folder: Path, dtype: np.dtype[np.void], memory_bytes: int) -> None:
         self._folder = folder
-        self._limit = max(_CHUNK, memory_bytes // _ENTRY.itemsize // 2)
-        self._open: npt.NDArray[np.void] = np.empty(_CHUNK, _ENTRY)
-        self._filled = 0
-        self._full: list[npt.NDArray[np.void]] = []
-        self._spilled = False
+        self.dtype = dtype
+        self._limit = max(_LEAST_ENTRIES, memory_bytes // dtype.itemsize)
+        self._waiting: list[Entries] = []
+        self._count = 0
 
-    def add(self, keys: npt.NDArray[np.uint64], number: int) -> None:
-        """Notes that `number` has each of the keys."""
-        for start in range(0, len(keys), _CHUNK):
-            self._add(keys[start : start + _CHUNK], number)
+    def add(self, entries: Entries) -> None:
+        self._waiting.append(entries)
+        self._count += len(entries)
+        if self._count >= self._limit // 2:  # writing takes as much again
+            self.flush()
 
-    def _add(self, keys: npt.NDArray[np.uint64], number: int) -> None:
-        if self._filled + len(keys) > _CHUNK:
-            self._close_chunk()
-        new = self._open[self._filled : self._filled + len(keys)]
-        new["key"], new["number"] = keys, number
-        self._filled += len(keys)
-
-    def _close_chunk(self) -> None:
-        self._full.append(self._open[: self._filled])
-        self._open, self._filled = np.empty(_CHUNK, _ENTRY), 0
-        if len(self._full) * _CHUNK >= self._limit:
-            self._spill()
-
-    def _spill(self) -> None:
-        entries = np.concatenate(self._full)
-        self._full = []
-        self._spilled = True
+    def flush(self) -> None:
+        """Writes what waits."""
+        if not self._count:
+            return
+        entries = np.concatenate(self._waiting)
+        self._waiting, self._count = [], 0
         self._folder.mkdir(parents=True, exist_ok=True)
-        parts = entries["key"] >> np.uint64(58)
+        parts = (entries["key"] >> np.uint64(64 - _FIRST_BITS)).astype(np.uint8)
         order = np.argsort(parts, kind="stable")
-        bounds = np.searchsorted(parts[order], np.arange(_PARTS + 1))
-        for part in range(_PARTS):
+        bounds = np.searchsorted(parts[order], np.arange(PARTS + 1))
+        for part in range(PARTS):
             some = entries[order[bounds[part] : bounds[part + 1]]]
             if len(some):
-                with (self._folder / f"{part:02d}").open("ab") as file:
+                with self._path(part).open("ab") as file:
                     file.write(some.tobytes())
 
-    def groups(self) -> Iterator[npt.NDArray[np.uint64]]:
-        """The numbers of every key that more than one number has, each number once."""
-        self._close_chunk()
-        if not self._spilled:
-            yield from _groups_of(np.concatenate(self._full))
+    def absorb(self, folder: Path, base: int) -> None:
+        """Adds the entries that another store has written to `folder`, their numbers moved up by `base`."""
+        other = KeyStore(folder, self.dtype, self._limit * self.dtype.itemsize)
+        for part in range(PARTS):
+            for entries in other.blocks(part):
+                entries["number"] += np.uint64(base)
+                self.add(entries)
+
+    def size(self, part: int) -> int:
+        """Entries of a part."""
+        path = self._path(part)
+        return path.stat().st_size // self.dtype.itemsize if path.exists() else 0
+
+    def blocks(self, part: int, slice_: tuple[int, int] = (0, 0)) -> Iterator[Entries]:
+        """The written entries of a part, piece by piece.
+
+        `slice_` is (bits, value): only those whose next `bits` of the key have that value.
+        """
+        path, (bits, value) = self._path(part), slice_
+        if not path.exists():
             return
-        if self._full:
-            self._spill()
-        for path in sorted(self._folder.iterdir()):
-            yield from _groups_of(np.fromfile(path, _ENTRY))
+        with path.open("rb") as file:
+            while data := file.read(self._limit // 4 * self.dtype.itemsize):
+                entries = np.frombuffer(bytearray(data), self.dtype)
+                if bits:
+                    found = entries["key"] << np.uint64(_FIRST_BITS) >> np.uint64(64 - bits)
+                    entries = entries[found == value]
+                if len(entries):
+                    yield entries
 
-    def close(self) -> None:
-        """Removes the files."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def _path(self, part: int) -> Path:
+        return self._folder / f"{part:02d}"
 
 
-def _groups_of(entries: npt.NDArray[np.void]) -> Iterator[npt.NDArray[np.uint64]]:
-    ordered = entries[np.lexsort((entries["number"], entries["key"]))]
-    keys = ordered["key"]
-    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if len(keys) else np.empty(0, np.int64)
-    ends = np.r_[starts[1:], len(keys)]
-    for place in np.flatnonzero(ends - starts > 1):
-        numbers = np.unique(ordered["number"][starts[place] : ends[place]])
-        if len(numbers) > 1:
-            yield numbers
+def slices(count: int, most: int) -> list[tuple[int, int]]:
+    """How to read `count` entries so that about `most` come at a time: pairs of (bits, value)."""
+    bits = min(_MOST_BITS, max(0, (count - 1) // max(1, most)).bit_length())
+    return [(bits, value) for value in range(1 << bits)]
