@@ -16,8 +16,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from ift_sagemaker.data.depth import Depth
+from ift_sagemaker.data.depth import RULES, Depth
 from ift_sagemaker.data.finding import Finding, example
+from ift_sagemaker.data.formats import BY_NAME
 from ift_sagemaker.data.languages import CLASSES, classes
 from ift_sagemaker.data.meeting import Meeting
 from ift_sagemaker.data.privacy import disclosures, suspects
@@ -99,8 +100,8 @@ class Examination:
         """Writes the state into a new folder, from which `merged` goes on."""
         self._flush()
         folder.mkdir(parents=True)
-        for name in _SIDES:
-            shutil.copytree(self._folder / name, folder / name)
+        for name, side in zip(_SIDES, (self._own, self._held_out), strict=True):
+            side.save(folder / name)
         state = {
             "version": _VERSION,
             "without": sorted(self.depth.without),
@@ -132,8 +133,16 @@ class Examination:
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             meeting = Meeting(Path(folder), self._own, self._held_out, self.depth.memory_bytes)
             self._meet(meeting)
-            note_verdicts(meeting, tally.ledger, self.depth)
+            note_verdicts(meeting, tally.ledger, self._noted())
         return summary(tally, path, self.depth, tuple(sorted(self._held_out.files)))
+
+    def _noted(self) -> set[str]:
+        """The rules whose verdicts are told. Pairs of answers to one prompt are no conflict."""
+        formats = self.tally.named("format")
+        pairs = formats and all(
+            BY_NAME[name].canonical == "preference" for name in formats if name in BY_NAME
+        )
+        return {rule for rule in RULES if self.depth.has(rule)} - ({"conflict"} if pairs else set())
 
     def _meet(self, meeting: Meeting) -> None:
         has = self.depth.has

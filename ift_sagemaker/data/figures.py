@@ -177,7 +177,8 @@ def _bars(counts: Mapping[str, int], most: int, shown: Callable[[int], str]) -> 
     rows = "".join(
         f"<span>{escape(name) or '(empty)'}</span>"
         f'<svg class="flat" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">'
-        f'<rect width="{100 * count / max(1, most):.4g}" height="1"/></svg><span>{escape(shown(count))}</span>'
+        f'<rect width="{100 * count / max(1, most):.4g}" height="1"/></svg>'
+        f"<span>{escape(shown(count))}</span>"
         for name, count in counts.items()
     )
     return f'<div class="bars">{rows}</div>'
@@ -217,8 +218,9 @@ def _finding(finding: Finding) -> str:
     place = f"{finding.path}:{finding.line}" if finding.line else finding.path
     field = f"{escape(finding.field)}: " if finding.field else ""
     shown = f"<br><code>{escape(finding.example)}</code>" if finding.example else ""
+    rule = f"{escape(finding.rule)} ({finding.severity})"
     return (
-        f'<tr><td>{escape(place)}</td><td class="{finding.severity}">{escape(finding.rule)} ({finding.severity})</td>'
+        f'<tr><td>{escape(place)}</td><td class="{finding.severity}">{rule}</td>'
         f"<td>{field}{escape(finding.message)}{shown}</td></tr>"
     )
 

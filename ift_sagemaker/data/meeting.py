@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ift_sagemaker.data.grouping import PARTS, Entries, KeyStore, slices
+from ift_sagemaker.data.grouping import Entries, KeyStore
 from ift_sagemaker.data.side import BAND, Rows, Side
 from ift_sagemaker.data.similarity import THRESHOLD, are_likely, jaccards
 from ift_sagemaker.data.words import Numbers
@@ -73,36 +73,31 @@ class Meeting:
 
     def _repeats(self, store: KeyStore, verdicts: Entries) -> Iterator[tuple[Entries, Entries]]:
         """(first, again) of entries with one key; the verdicts are noted."""
-        most = self._memory // store.dtype.itemsize
-        for part in range(PARTS):
-            for slice_ in slices(store.size(part), most):
-                for first, again in _firsts(store.blocks(part, slice_)):
-                    verdicts["repeat"][again["number"]] = 1
-                    verdicts["first"][again["number"]] = first["number"] + np.uint64(1)
-                    yield first, again
+        for (blocks,) in store.parts(at_once=self._memory // store.dtype.itemsize):
+            for first, again in _firsts(blocks):
+                verdicts["repeat"][again["number"]] = 1
+                verdicts["first"][again["number"]] = first["number"] + np.uint64(1)
+                yield first, again
 
     def _leaks(self) -> None:
         own, held = self._side.exact, self._held_out.exact
-        most = self._memory // own.dtype.itemsize
-        for part in range(PARTS):
-            for slice_ in slices(held.size(part), most):
-                known = [_only(block, self._held_verdicts) for block in held.blocks(part, slice_)]
-                if not known:
-                    continue
-                firsts = np.concatenate(known)
-                for block in own.blocks(part, slice_):
-                    for first, again in _firsts([firsts, block], keep=len(firsts)):
-                        self.verdicts["leak"][again["number"]] = first["number"] + np.uint64(1)
+        for held_blocks, blocks in held.parts(own, at_once=self._memory // own.dtype.itemsize):
+            known = [_only(block, self._held_verdicts) for block in held_blocks]
+            if not known:
+                continue
+            firsts = np.concatenate(known)
+            for block in blocks:
+                for first, again in _firsts([firsts, block], keep=len(firsts)):
+                    self.verdicts["leak"][again["number"]] = first["number"] + np.uint64(1)
 
     def _parts(self) -> Iterator[list[Entries]]:
         """Bands of both sides, of rows that repeat no other, as many at a time as memory has room for."""
-        stores = self._side.bands, self._held_out.bands
-        for part in range(PARTS):
-            for slice_ in slices(sum(store.size(part) for store in stores), self._memory // BAND.itemsize):
-                yield [
-                    _sorted([_only(block, known) for block in store.blocks(part, slice_)])
-                    for store, known in zip(stores, (self.verdicts, self._held_verdicts), strict=True)
-                ]
+        own, held = self._side.bands, self._held_out.bands
+        for turns in own.parts(held, at_once=self._memory // BAND.itemsize):
+            yield [
+                _sorted([_only(block, known) for block in blocks])
+                for blocks, known in zip(turns, (self.verdicts, self._held_verdicts), strict=True)
+            ]
 
     def _verify(self, field: str, others: Rows, pairs: Iterable[tuple[Numbers, Numbers]]) -> None:
         """Notes for the second of every pair the lowest first that is alike."""

@@ -39,8 +39,8 @@ def _always(_: str) -> bool:
     return True
 
 
-# rule, what it looks like, what every such text contains, pattern, check
-_DIGITS, _AT = "digits", "@"
+# rule, what it looks like, what every such text contains (digits, a literal, or both), pattern, check
+_DIGITS, _AT = "\0digits", "@"
 _CARD = (
     r"(?<![\dA-Za-z])(?<!\d[ -])(?=[3-6]|2[2-7])(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,4}(?:\1\d{1,3})?"
     r"|3[47]\d\d([ -])\d{6}\2\d{5})(?![ -]?\d|[A-Za-z])"
@@ -68,20 +68,20 @@ _PATTERNS = (
     (
         "personal-data",
         "a US social security number",
-        _DIGITS,
+        _DIGITS + "-",
         r"\b(?!000|666|9)\d{3}-(?!00)\d\d-(?!0000)\d{4}\b",
         _always,
     ),
     (
         "personal-data",
         "a telephone number",
-        _DIGITS,
+        _DIGITS + "+",
         r"(?<![\w+])\+\d{1,3}(?:[ .()-]{0,2}\d){7,12}\b",
         _always,
     ),
 )
 _COMPILED = tuple((*row[:3], re.compile(row[3]), row[4]) for row in _PATTERNS)
-_MARKS = tuple(sorted({mark for *_, mark, _, _ in _COMPILED} - {_DIGITS, _AT}))
+_MARKS = tuple(mark for _, _, mark, _, _ in _COMPILED if mark != _AT and not mark.startswith(_DIGITS))
 _SOME_DIGITS = re.compile(r"\d(?:.{0,2}\d){7}", re.DOTALL)
 
 
@@ -89,7 +89,8 @@ def disclosures(text: str) -> Iterator[Disclosure]:
     """What looks like a secret or like personal data, one of a kind at most."""
     many_digits = _SOME_DIGITS.search(text) is not None
     for rule, kind, mark, pattern, passes in _COMPILED:
-        if many_digits if mark == _DIGITS else mark in text:
+        literal = mark.removeprefix(_DIGITS)
+        if (many_digits or literal == mark) and literal in text:
             for found in pattern.finditer(text):
                 if passes(found[0]):
                     yield Disclosure(rule, kind, f"{found[0][:_SHOWN]}…")

@@ -97,14 +97,21 @@ class Side:
         return sketches
 
     def flush(self) -> None:
-        """Everything is in the files."""
+        """Rows, excerpts and shingles are in their files."""
         for file in (self._rows, self._excerpts, self._shingles):
             file.flush()
-        self.exact.flush()
-        self.bands.flush()
+
+    def save(self, folder: Path) -> None:
+        """Writes everything into another folder, from which `absorb` goes on."""
+        self.flush()
+        folder.mkdir(parents=True)
+        for name in ("rows", "excerpts", "shingles"):
+            shutil.copyfile(self.folder / name, folder / name)
+        self.exact.save(folder / "exact")
+        self.bands.save(folder / "bands")
 
     def absorb(self, folder: Path, files: Sequence[str]) -> None:
-        """Adds the rows that another side has written to `folder` behind its own; `files` are its sources."""
+        """Adds the rows that another side has saved in `folder` behind its own; `files` are its sources."""
         base = self.rows
         moved = np.array([self.file_number(path) for path in files], np.uint32)
         starts = {"shingles": self._shingles.tell() // 4, "excerpt": self._excerpts.tell()}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
 
-from ift_sagemaker.data.depth import Depth
 from ift_sagemaker.data.finding import MAX_FINDINGS, Finding, example
 from ift_sagemaker.data.grouping import Entries
 from ift_sagemaker.data.meeting import Meeting
@@ -30,8 +29,8 @@ class _Kind:
     alike: bool = False
 
 
-def note_verdicts(meeting: Meeting, ledger: Ledger, depth: Depth) -> None:
-    """Adds a warning for every verdict: the first 1,000 of a rule in words, the others as counts."""
+def note_verdicts(meeting: Meeting, ledger: Ledger, rules: Collection[str]) -> None:
+    """Adds a warning for every verdict of the rules: the first 1,000 of each in words, others as counts."""
     own, held = meeting.rows, meeting.held_rows
     kinds = [
         _Kind("duplicate", "first", _is_same, own, "is the same as {place}"),
@@ -48,7 +47,7 @@ def note_verdicts(meeting: Meeting, ledger: Ledger, depth: Depth) -> None:
         ),
     ]
     for kind in kinds:
-        if depth.has(kind.rule):
+        if kind.rule in rules:
             _note(kind, meeting, ledger)
 
 

@@ -33,7 +33,7 @@ def _examine(examination: Examination, parts: Sequence[tuple[int, Part]]) -> Non
             examination.hold_out(f"held-{number}", line, prompt)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(_parts, st.randoms())
 def test_merged_parts_report_what_the_whole_reports(parts: list[Part], chance: object) -> None:
     numbered = list(enumerate(parts))
@@ -56,7 +56,7 @@ def test_merged_parts_report_what_the_whole_reports(parts: list[Part], chance: o
             assert again.report() == expected
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(_parts)
 def test_a_report_can_be_made_before_the_last_row_and_again_after(parts: list[Part]) -> None:
     numbered = list(enumerate(parts))
@@ -69,7 +69,7 @@ def test_a_report_can_be_made_before_the_last_row_and_again_after(parts: list[Pa
         assert reports[-1] == once.report()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(_rows.filter(bool), min_size=1, max_size=4))
 def test_checked_shards_add_up_to_the_checked_folder(files: list[list[Row]]) -> None:
     """With rows that cannot be used, and a target that has limits."""

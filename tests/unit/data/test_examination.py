@@ -87,7 +87,19 @@ def test_leaked_rows_are_found_with_recall_and_precision_of_at_least_95_percent(
 
 def test_edited_copies_are_found_among_prompts_that_begin_alike() -> None:
     chance = random.Random(13)
-    beginning = "Classify the sentiment of the following review as Positive or Negative".split()
+    beginning = [
+        "Classify",
+        "the",
+        "sentiment",
+        "of",
+        "the",
+        "following",
+        "review",
+        "as",
+        "Positive",
+        "or",
+        "Negative",
+    ]
     originals = [[*beginning, *_sentence(chance, 25)] for _ in range(1500)]
     copies = [[*words[:-1], "indeed"] for words in originals[:300]]
     rows = [(" ".join(words), str(number)) for number, words in enumerate(originals + copies)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ift_sagemaker.data.grouping import PARTS, KeyStore, slices
+from ift_sagemaker.data.grouping import KeyStore, slices
 
 ENTRY = np.dtype([("key", "u8"), ("number", "u8")])
 
@@ -19,45 +19,55 @@ def _store(folder: Path, memory: int, count: int) -> tuple[KeyStore, list[tuple[
     store = KeyStore(folder, ENTRY, memory)
     for start in range(0, count, 700):
         store.add(np.array(entries[start : start + 700], ENTRY))
-    store.flush()
     return store, entries
 
 
-def _all(store: KeyStore, bits: int = 0) -> list[list[tuple[int, int]]]:
+def _turns(store: KeyStore, at_once: int = 1 << 30) -> list[list[tuple[int, int]]]:
     return [
-        [(int(key), int(number)) for block in store.blocks(part, (bits, value)) for key, number in block]
-        for part in range(PARTS)
-        for value in range(1 << bits)
+        [(int(key), int(number)) for block in blocks for key, number in block]
+        for (blocks,) in store.parts(at_once=at_once)
     ]
 
 
 @pytest.mark.parametrize("memory", [1 << 10, 1 << 30])
-@pytest.mark.parametrize("bits", [0, 3])
-def test_every_entry_is_in_one_slice_in_order(tmp_path: Path, memory: int, bits: int) -> None:
+@pytest.mark.parametrize(("at_once", "bits"), [(1 << 30, 0), (50, 3)])
+def test_every_entry_has_one_turn_and_they_are_in_order(
+    tmp_path: Path, memory: int, at_once: int, bits: int
+) -> None:
     store, entries = _store(tmp_path / "keys", memory, 20_000)
-    found = _all(store, bits)
-    assert sorted(entry for slice_ in found for entry in slice_) == sorted(entries)
-    assert all(numbers == sorted(numbers) for numbers in ([n for _, n in slice_] for slice_ in found))
-    assert all(len({key >> (58 - bits) for key, _ in slice_}) <= 1 for slice_ in found)
+    found = _turns(store, at_once)
+    assert sorted(entry for turn in found for entry in turn) == sorted(entries)
+    assert all(numbers == sorted(numbers) for numbers in ([n for _, n in turn] for turn in found))
+    assert all(len({key >> (58 - bits) for key, _ in turn}) <= 1 for turn in found)
 
 
-def test_entries_of_another_store_are_moved_up(tmp_path: Path) -> None:
-    _, entries = _store(tmp_path / "one", 1 << 30, 300)
-    store, _ = _store(tmp_path / "two", 1 << 30, 300)
-    store.absorb(tmp_path / "one", 1000)
-    store.flush()
-    moved = [(key, number + 1000) for key, number in entries]
-    assert sorted(entry for part in _all(store) for entry in part) == sorted(entries + moved)
+@pytest.mark.parametrize("memory", [1 << 10, 1 << 30])
+def test_saved_entries_are_absorbed_and_moved_up(tmp_path: Path, memory: int) -> None:
+    other, others = _store(tmp_path / "one", memory, 9_000)
+    other.save(tmp_path / "saved")
+    store, entries = _store(tmp_path / "two", memory, 5_000)
+    store.absorb(tmp_path / "saved", 5_000)
+    moved = [(key, number + 5_000) for key, number in others]
+    found = _turns(store)
+    assert sorted(entry for turn in found for entry in turn) == sorted(entries + moved)
+    assert all(numbers == sorted(numbers) for numbers in ([n for _, n in turn] for turn in found))
 
 
-def test_an_empty_store_writes_nothing(tmp_path: Path) -> None:
-    store = KeyStore(tmp_path / "keys", ENTRY, 1 << 20)
-    store.flush()
-    assert _all(store) == [[] for _ in range(PARTS)]
+def test_two_stores_have_the_entries_of_a_key_in_one_turn(tmp_path: Path) -> None:
+    one, _ = _store(tmp_path / "one", 1 << 10, 9_000)
+    two, _ = _store(tmp_path / "two", 1 << 30, 9_000)  # the same keys
+    for turn in one.parts(two, at_once=500):
+        first, second = ([key for block in blocks for key, _ in block] for blocks in turn)
+        assert first == second
+
+
+def test_few_entries_write_nothing(tmp_path: Path) -> None:
+    store, entries = _store(tmp_path / "keys", 1 << 20, 100)
+    assert sorted(entry for turn in _turns(store) for entry in turn) == sorted(entries)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_part_is_read_in_as_many_slices_as_memory_asks_for() -> None:
     assert slices(100, 100) == [(0, 0)]
-    assert slices(0, 100) == [(0, 0)]
+    assert slices(0, 100) == []
     assert [len(slices(count, 100)) for count in (101, 201, 401)] == [2, 4, 8]
