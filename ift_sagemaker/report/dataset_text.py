@@ -55,7 +55,7 @@ def _figures(report: DatasetReport) -> Iterator[RenderableType]:
 
 
 def _counted(title: str, counts: Mapping[str, int], most: int, *, share_of: int) -> Table:
-    table = Table(title, "rows", *(["share"] if share_of else []), "")
+    table = Table(title, "rows" if share_of else "findings", *(["share"] if share_of else []), "")
     for name, count in counts.items():
         share = [share_text(count / share_of)] if share_of else []
         table.add_row(Text(name or "(empty)"), f"{count:,}", *share, "█" * max(1, round(_BAR * count / most)))

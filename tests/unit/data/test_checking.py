@@ -181,10 +181,9 @@ def test_several_pairs_for_one_prompt_are_no_conflict(tmp_path: Path) -> None:
 
 
 def test_half_of_a_surrogate_pair_is_an_error_with_its_field(tmp_path: Path) -> None:
-    source = _written(tmp_path / "r.csv", "instruction,output", "a,b")
-    assert check(source).findings == ()
-    bad = InstructionDataset.from_rows([{"instruction": "a", "output": "b"}])
-    assert bad.check().findings == ()
+    bad = '{"instruction": "a \\ud800", "input": "", "output": "b"}'
+    (found,) = check(_written(tmp_path / "r.jsonl", *_alpaca(1), bad)).findings
+    assert (found.line, found.field, found.rule) == (2, "instruction", "surrogate")
 
 
 def test_a_template_says_what_prompt_and_answer_are(tmp_path: Path) -> None:
