@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from ift_sagemaker.cli.options import as_json, parse_settings, print_json
-from ift_sagemaker.errors import DatasetError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _source_options(command: F) -> F:
+def source_options(command: F) -> F:
     """Adds --format and --field."""
     for option in (
         click.option("--field", "fields", multiple=True, metavar="NAME=COLUMN", help="As for `ift train`."),
@@ -26,34 +24,11 @@ def _source_options(command: F) -> F:
 
 
 @click.command()
-@click.argument("rows", type=click.Path())
-@_source_options
-@as_json
-def check(rows: str, format_: str | None, fields: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
-    """Every finding in a file or folder of rows, and its figures. Exit 3 where rows cannot be used."""
-    from ift_sagemaker.data import InstructionDataset
-
-    try:
-        mapping = parse_settings(fields, "--field") or None
-        report = InstructionDataset.read(rows, format=format_, fields=mapping).check()
-    except DatasetError as error:
-        if as_json:
-            print_json({"path": rows, "rows": 0, "findings": [asdict(finding) for finding in error.findings]})
-        raise
-    if as_json:
-        print_json(report.to_dict())
-        return
-    from ift_sagemaker.report import dataset_report, to_text
-
-    click.echo(to_text(dataset_report(report)), nl=False)
-
-
-@click.command()
 @click.argument("source", type=click.Path())
 @click.argument("destination", type=click.Path())
 @click.option("--to", required=True, help="The target; see `ift data targets`.")
 @click.option("--template", type=click.Path(dir_okay=False), help="A JumpStart template.json for the rows.")
-@_source_options
+@source_options
 @as_json
 def convert(
     source: str,

@@ -71,7 +71,7 @@ data = _group(
     "data",
     "Instruction sets.",
     {
-        "check": ("ift_sagemaker.cli.data:check", "Every finding in rows, and their figures."),
+        "check": ("ift_sagemaker.cli.data_check:check", "Every finding in rows, and their figures."),
         "convert": ("ift_sagemaker.cli.data:convert", "Rows as the files that a tuning service takes."),
         "targets": ("ift_sagemaker.cli.data:targets", "What `convert` can write."),
         "upload": ("ift_sagemaker.cli.data_upload:upload", "Send a file or folder to S3, once."),

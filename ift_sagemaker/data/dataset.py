@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from html import escape
 from itertools import chain
@@ -19,7 +20,7 @@ from ift_sagemaker.data.fields import FieldMap
 from ift_sagemaker.data.finding import Finding, Findings
 from ift_sagemaker.data.formats import BY_NAME, DETECTION_ROWS, Format, RowShape
 from ift_sagemaker.data.instruction import Row
-from ift_sagemaker.data.report import DatasetReport, Example, examine
+from ift_sagemaker.data.report import DatasetReport
 from ift_sagemaker.data.rules import RowRules, rules_of
 from ift_sagemaker.data.split import split_by_prompt
 from ift_sagemaker.errors import ConfigError, UnsupportedError
@@ -28,6 +29,8 @@ from ift_sagemaker.wire.template import ALPACA, TEMPLATE_FILE, PromptTemplate
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ift_sagemaker.data.depth import Depth
 
 _SHOWN_ROWS = 5
 _SHOWN_CELL = 80
@@ -167,24 +170,29 @@ class InstructionDataset:
         """What the model is to answer."""
         return to_messages(row, self.template)[-1]["content"]
 
-    def check(self, *, against: InstructionDataset | None = None) -> DatasetReport:
-        """Warnings and figures. With `against`, rows whose prompt is also there are named (leakage)."""
-        findings = Findings(self.path)
-        for warning in self._warnings:
-            findings.add(
-                warning.line,
-                warning.field,
-                warning.rule,
-                warning.message,
-                warning.example or None,
-                severity="warning",
-            )
-        held_out = frozenset(against.prompt(row) for row in against) if against else frozenset()
-        examples = [
-            Example(line, self.prompt(row), self.completion(row))
-            for line, row in zip(self._lines, self._rows, strict=True)
-        ]
-        return examine(examples, findings=findings, format_name=self.format, held_out=held_out)
+    def numbered_prompts(self) -> Iterator[tuple[int, str]]:
+        """The line of every row, and its prompt."""
+        for line, row in zip(self._lines, self._rows, strict=True):
+            yield line, self.prompt(row)
+
+    def check(
+        self, *, against: InstructionDataset | None = None, depth: Depth | None = None
+    ) -> DatasetReport:
+        """Warnings and figures. With `against`, also rows whose prompt is there too, or nearly (leakage)."""
+        from ift_sagemaker.data.examination import Examination
+
+        with Examination(depth) as examination:
+            tally = examination.tally
+            tally.name("format", self.format)
+            tally.rows[self.path] += len(self)
+            for warning in self._warnings:
+                tally.ledger.note(replace(warning, path=self.path))
+            for line, row in zip(self._lines, self._rows, strict=True):
+                examination.add(self.path, line, self.prompt(row), self.completion(row))
+            if against is not None:
+                for line, prompt in against.numbered_prompts():
+                    examination.hold_out(against.path, line, prompt)
+            return examination.report(self.path)
 
     def split(
         self, *, test_size: float = 0.2, seed: int = 0

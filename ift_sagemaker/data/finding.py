@@ -55,9 +55,11 @@ class Findings:
     ) -> None:
         self._counts[severity] += 1
         if len(self._kept[severity]) < MAX_FINDINGS:
-            self._kept[severity].append(
-                Finding(self.path, line, self.field_of(field), rule, message, example(value), severity)
-            )
+            self._kept[severity].append(self.made(line, field, rule, message, value, severity))
+
+    def made(self, line: int, field: str, rule: str, message: str, value: Any, severity: Severity) -> Finding:
+        """The finding, in the words of the source."""
+        return Finding(self.path, line, self.field_of(field), rule, message, example(value), severity)
 
     @property
     def errors(self) -> tuple[Finding, ...]:

@@ -1,84 +1,118 @@
-"""Equal keys brought together, however many: in memory, or in files that are sorted one at a time."""
+"""Entries with equal keys brought together, however many: in memory, or in 64 files by the first bits."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-_PARTS = 64
-_ENTRY = np.dtype([("key", np.uint64), ("number", np.uint64)])
-_CHUNK = 1 << 13
+PARTS = 64
+_FIRST_BITS = 6
+_MOST_BITS = 8
+_LEAST_ENTRIES = 1 << 12
+_REST = "rest"
+
+Entries = npt.NDArray[np.void]
 
 
-class HashGroups:
-    """Numbers by key. Beyond `memory_bytes` they go to 64 files below `folder`, by the first bits."""
+class KeyStore:
+    """Entries with a field `key` of 64 evenly spread bits and a field `number`.
 
-    def __init__(self, folder: Path, memory_bytes: int) -> None:
+    At most `memory_bytes` of them are in memory at a time; the others are in files below `folder`. What comes
+    back of a part is in the order in which it was added.
+    """
+
+    def __init__(self, folder: Path, dtype: np.dtype[np.void], memory_bytes: int) -> None:
         self._folder = folder
-        self._limit = max(_CHUNK, memory_bytes // _ENTRY.itemsize // 2)
-        self._open: npt.NDArray[np.void] = np.empty(_CHUNK, _ENTRY)
-        self._filled = 0
-        self._full: list[npt.NDArray[np.void]] = []
-        self._spilled = False
+        self.dtype = dtype
+        self._limit = max(_LEAST_ENTRIES, memory_bytes // dtype.itemsize)
+        self._waiting: list[Entries] = []
+        self._count = 0
+        self._sizes = np.zeros(PARTS, np.int64)
 
-    def add(self, keys: npt.NDArray[np.uint64], number: int) -> None:
-        """Notes that `number` has each of the keys."""
-        for start in range(0, len(keys), _CHUNK):
-            self._add(keys[start : start + _CHUNK], number)
-
-    def _add(self, keys: npt.NDArray[np.uint64], number: int) -> None:
-        if self._filled + len(keys) > _CHUNK:
-            self._close_chunk()
-        new = self._open[self._filled : self._filled + len(keys)]
-        new["key"], new["number"] = keys, number
-        self._filled += len(keys)
-
-    def _close_chunk(self) -> None:
-        self._full.append(self._open[: self._filled])
-        self._open, self._filled = np.empty(_CHUNK, _ENTRY), 0
-        if len(self._full) * _CHUNK >= self._limit:
+    def add(self, entries: Entries) -> None:
+        self._waiting.append(entries)
+        self._count += len(entries)
+        if self._count >= self._limit // 2:  # ordering takes as much again
             self._spill()
 
     def _spill(self) -> None:
-        entries = np.concatenate(self._full)
-        self._full = []
-        self._spilled = True
         self._folder.mkdir(parents=True, exist_ok=True)
-        parts = entries["key"] >> np.uint64(58)
-        order = np.argsort(parts, kind="stable")
-        bounds = np.searchsorted(parts[order], np.arange(_PARTS + 1))
-        for part in range(_PARTS):
-            some = entries[order[bounds[part] : bounds[part + 1]]]
+        for part, some in enumerate(self.ordered()):
             if len(some):
-                with (self._folder / f"{part:02d}").open("ab") as file:
+                with self._path(part).open("ab") as file:
                     file.write(some.tobytes())
+                self._sizes[part] += len(some)
+        self._waiting, self._count = [], 0
 
-    def groups(self) -> Iterator[npt.NDArray[np.uint64]]:
-        """The numbers of every key that more than one number has, each number once."""
-        self._close_chunk()
-        if not self._spilled:
-            yield from _groups_of(np.concatenate(self._full))
-            return
-        if self._full:
-            self._spill()
-        for path in sorted(self._folder.iterdir()):
-            yield from _groups_of(np.fromfile(path, _ENTRY))
+    def size(self, part: int) -> int:
+        """Entries of a part that are in its file."""
+        return int(self._sizes[part])
 
-    def close(self) -> None:
-        """Removes the files."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def ordered(self) -> list[Entries]:
+        """What waits, by part."""
+        entries = np.concatenate([np.empty(0, self.dtype), *self._waiting])
+        parts = (entries["key"] >> np.uint64(64 - _FIRST_BITS)).astype(np.uint8)
+        ordered = entries[np.argsort(parts, kind="stable")]
+        return np.split(ordered, np.cumsum(np.bincount(parts, minlength=PARTS))[:-1])
+
+    def save(self, folder: Path) -> None:
+        """Writes everything into another folder, from which `absorb` goes on."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in np.flatnonzero(self._sizes).tolist():
+            shutil.copyfile(self._path(part), folder / self._path(part).name)
+        with (folder / _REST).open("wb") as file:
+            for entries in self._waiting:
+                file.write(entries.tobytes())
+
+    def absorb(self, folder: Path, base: int) -> None:
+        """Adds the entries that another store has saved in `folder`, their numbers moved up by `base`."""
+        for path in sorted(folder.iterdir(), key=lambda path: (path.name == _REST, path.name)):
+            for entries in self._read(path):
+                entries["number"] += np.uint64(base)
+                self.add(entries)
+
+    def parts(self, *others: KeyStore, at_once: int) -> Iterator[list[Iterable[Entries]]]:
+        """Part by part, or slice by slice of large ones, the entries of this store and of others.
+
+        About `at_once` entries have their turn together; each turn has every entry of its keys.
+        """
+        stores = (self, *others)
+        waiting = [store.ordered() for store in stores]
+        for part in range(PARTS):
+            pairs = [(store, some[part]) for store, some in zip(stores, waiting, strict=True)]
+            count = sum(store.size(part) + len(some) for store, some in pairs)
+            for slice_ in slices(count, at_once):
+                yield [store.blocks(part, some, slice_) for store, some in pairs]
+
+    def blocks(self, part: int, waiting: Entries, slice_: tuple[int, int]) -> Iterator[Entries]:
+        """The entries of a part that are in its file, then those that wait; of them a slice."""
+        bits, value = slice_
+        written = self._read(self._path(part)) if self._sizes[part] else iter(())
+        for block in chain(written, [waiting]):
+            entries = block
+            if bits:
+                found = entries["key"] << np.uint64(_FIRST_BITS) >> np.uint64(64 - bits)
+                entries = entries[found == value]
+            if len(entries):
+                yield entries
+
+    def _read(self, path: Path) -> Iterator[Entries]:
+        with path.open("rb") as file:
+            while data := file.read(self._limit // 4 * self.dtype.itemsize):
+                yield np.frombuffer(bytearray(data), self.dtype)
+
+    def _path(self, part: int) -> Path:
+        return self._folder / f"{part:02d}"
 
 
-def _groups_of(entries: npt.NDArray[np.void]) -> Iterator[npt.NDArray[np.uint64]]:
-    ordered = entries[np.lexsort((entries["number"], entries["key"]))]
-    keys = ordered["key"]
-    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if len(keys) else np.empty(0, np.int64)
-    ends = np.r_[starts[1:], len(keys)]
-    for place in np.flatnonzero(ends - starts > 1):
-        numbers = np.unique(ordered["number"][starts[place] : ends[place]])
-        if len(numbers) > 1:
-            yield numbers
+def slices(count: int, most: int) -> list[tuple[int, int]]:
+    """How to read `count` entries so that about `most` come at a time: (bits, value) of keys."""
+    if not count:
+        return []
+    bits = min(_MOST_BITS, max(0, (count - 1) // max(1, most)).bit_length())
+    return [(bits, value) for value in range(1 << bits)]

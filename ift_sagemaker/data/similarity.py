@@ -1,69 +1,120 @@
 """Which texts are nearly the same: word shingles, MinHash, bands, and every candidate measured exactly.
 
 A. Broder, "On the resemblance and containment of documents" (1997); bands as in Leskovec, Rajaraman and
-Ullman, "Mining of Massive Datasets", chapter 3. Two texts are compared by the share of shingles that they have
-in common (Jaccard); paraphrases in other words share few and are not found.
+Ullman, "Mining of Massive Datasets", chapter 3. Two texts are compared by the share of shingles that they
+have in common (Jaccard); paraphrases in other words share few and are not found.
 """
 
 from __future__ import annotations
 
-import re
-import zlib
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ift_sagemaker.data.grouping import HashGroups
+from ift_sagemaker.data.words import Numbers, Places, TextBatch, mixed
 
 SHINGLE_WORDS = 3
 THRESHOLD = 0.8
 """Texts at least this alike count as the same text edited."""
-_BANDS = 16
+BANDS = 16
 _ROWS = 4
-_WORD = re.compile(r"\w+")
-_VOCABULARY = 1 << 18
-_GROUP_PAIRS = 2_000
+_HASHES = BANDS * _ROWS
+_AT_ONCE = 1 << 14
+LIKELY_BITS = 48
+"""Of 64 bits of two sketches this many agree in nearly all pairs alike by 0.8: the mean is 58."""
 
 Shingles = npt.NDArray[np.uint32]
-_Keys = npt.NDArray[np.uint64]
 
 _generator = np.random.Generator(np.random.PCG64(20_240_501))
-_FACTORS: _Keys = _generator.integers(1, 2**64, _BANDS * _ROWS, dtype=np.uint64) | np.uint64(1)
-_SUMMANDS: _Keys = _generator.integers(0, 2**64, _BANDS * _ROWS, dtype=np.uint64)
-_BAND_FACTORS: _Keys = _generator.integers(1, 2**64, _ROWS, dtype=np.uint64) | np.uint64(1)
-_MIX = np.uint64(0x9E3779B97F4A7C15)
+_FACTORS: Shingles = _generator.integers(1, 2**32, (_HASHES, 1), dtype=np.uint32) | np.uint32(1)
+_SUMMANDS: Shingles = _generator.integers(0, 2**32, (_HASHES, 1), dtype=np.uint32)
+_SKETCH = np.uint32(0x9E3779B1)
 
 
-class Shingler:
-    """Texts as sets of hashed shingles: three words in a row, in lower case; a shorter text is one."""
+@dataclass(frozen=True)
+class Shingled:
+    """Texts as sets of hashed shingles: `shingles[bounds[n] : bounds[n + 1]]` are those of text n, sorted."""
 
-    def __init__(self) -> None:
-        self._words: dict[str, int] = {}
+    shingles: Shingles
+    bounds: Places
 
-    def shingles(self, text: str) -> Shingles:
-        """Sorted, each once; empty for a text without words."""
-        words = _WORD.findall(text.lower())
-        if not words:
-            return np.empty(0, np.uint32)
-        hashed = np.fromiter(map(self._hash, words), np.uint64, len(words))
-        width = min(SHINGLE_WORDS, len(words))
-        count = len(words) - width + 1
-        mixed = np.zeros(count, np.uint64)
-        for place in range(width):
-            mixed = (mixed ^ hashed[place : place + count]) * _MIX
-            mixed ^= mixed >> np.uint64(29)
-        return np.unique((mixed >> np.uint64(32)).astype(np.uint32))
+    def of(self, text: int) -> Shingles:
+        return self.shingles[self.bounds[text] : self.bounds[text + 1]]
 
-    def _hash(self, word: str) -> int:
-        found = self._words.get(word)
-        if found is None:
-            if len(self._words) >= _VOCABULARY:
-                self._words.clear()
-            found = self._words[word] = zlib.crc32(word.encode())
-        return found
+
+def shingled(texts: Sequence[str]) -> Shingled:
+    """Three words in a row each, in lower case; a shorter text is one shingle, one without words has none."""
+    batch = TextBatch(texts)
+    return shingled_words(batch.words, batch.word_bounds)
+
+
+def shingled_words(words: Numbers, bounds: Places) -> Shingled:
+    """The same of words whose texts' bounds are given."""
+    counts = np.diff(bounds)
+    text_of = np.repeat(np.arange(len(counts), dtype=np.uint64), counts)
+    last = SHINGLE_WORDS - 1
+    whole = mixed(mixed(words[:-last] * np.uint64(3)) + words[1:-1]) + words[last:]
+    keep = text_of[:-last] == text_of[last:]
+    short = np.flatnonzero((counts > 0) & (counts < SHINGLE_WORDS))
+    firsts, lasts = bounds[short], bounds[short + 1] - 1
+    few = mixed(words[firsts] + counts[short].astype(np.uint64)) + words[lasts]
+    hashes = np.concatenate([mixed(whole[keep]), mixed(few)]) >> np.uint64(32)
+    owners = np.concatenate([text_of[:-last][keep], short.astype(np.uint64)])
+    entries = np.sort(owners << np.uint64(32) | hashes)
+    if len(entries):
+        entries = entries[np.r_[True, entries[1:] != entries[:-1]]]
+    ends = np.searchsorted(entries, np.arange(len(counts) + 1, dtype=np.uint64) << np.uint64(32))
+    return Shingled(entries.astype(np.uint32), ends)
+
+
+def _minima(sets: Shingled) -> Shingles:
+    """(64, texts): the lowest value of each hash function; a text without shingles has the highest number."""
+    lowest = np.full((_HASHES, len(sets.bounds) - 1), 0xFFFFFFFF, np.uint32)
+    text = 0
+    while text < lowest.shape[1]:
+        start = sets.bounds[text]
+        upto = int(np.searchsorted(sets.bounds, start + _AT_ONCE, side="right")) - 1
+        end = max(upto, text + 1)
+        _fill(lowest, sets, text, end)
+        text = end
+    return lowest
+
+
+def _fill(lowest: Shingles, sets: Shingled, first: int, end: int) -> None:
+    bounds = sets.bounds[first : end + 1]
+    for start in range(int(bounds[0]), int(bounds[-1]), _AT_ONCE):  # more than once for one long text only
+        stop = min(start + _AT_ONCE, int(bounds[-1]))
+        hashed = sets.shingles[start:stop] * _FACTORS + _SUMMANDS
+        filled = np.flatnonzero((bounds[:-1] < stop) & (bounds[1:] > start) & (bounds[1:] > bounds[:-1]))
+        places = np.maximum(bounds[filled], start) - start
+        found = np.minimum.reduceat(hashed, places, axis=1)
+        columns = filled + first
+        lowest[:, columns] = np.minimum(lowest[:, columns], found)
+
+
+def signatures(sets: Shingled) -> tuple[Numbers, Numbers]:
+    """(texts, 16) keys of bands and (texts) sketches of 64 bits.
+
+    Texts alike by 0.8 agree in at least one band's key with a probability over 0.999.
+    """
+    lowest = _minima(sets)
+    bits = (lowest * _SKETCH) >> np.uint32(31)
+    packed = np.ascontiguousarray(np.packbits(bits.astype(np.uint8), axis=0).T)
+    sketches = packed.view(np.uint64)[:, 0]
+    banded = lowest.reshape(BANDS, _ROWS, -1).astype(np.uint64)
+    # the band's number is a part of its key, so that bands are not mixed up
+    keys = np.repeat(np.arange(1, BANDS + 1, dtype=np.uint64)[:, None], banded.shape[2], axis=1)
+    for place in range(_ROWS):
+        keys = mixed(keys + banded[:, place])
+    return np.ascontiguousarray(keys.T), sketches
+
+
+def are_likely(one: Numbers, other: Numbers) -> npt.NDArray[np.bool_]:
+    """Whether sketches agree so far that their texts may be alike."""
+    likely: npt.NDArray[np.bool_] = np.bitwise_count(one ^ other) <= 64 - LIKELY_BITS
+    return likely
 
 
 def jaccard(one: Shingles, other: Shingles) -> float:
@@ -73,71 +124,15 @@ def jaccard(one: Shingles, other: Shingles) -> float:
     return common / whole if whole else 0.0
 
 
-def band_keys(shingles: Shingles) -> _Keys:
-    """One key a band: texts alike by 0.8 agree in at least one of them with a probability over 0.999."""
-    mixed = shingles.astype(np.uint64)[:, None] * _FACTORS + _SUMMANDS
-    lowest = (mixed ^ (mixed >> np.uint64(32))).min(axis=0).reshape(_BANDS, _ROWS)
-    keys: _Keys = (lowest * _BAND_FACTORS).sum(axis=1, dtype=np.uint64)
-    # the band's number is a part of its key, so that bands are not mixed up
-    return (keys ^ np.arange(_BANDS, dtype=np.uint64)) * _MIX
-
-
-class NearDuplicates:
-    """Finds near duplicates among texts that are added one by one.
-
-    Keys beyond `memory_bytes` and all shingles are in files below `folder`: about 450 bytes for a text of 50
-    words.
-    """
-
-    def __init__(self, folder: Path, memory_bytes: int) -> None:
-        self._shingler = Shingler()
-        self._groups = HashGroups(folder / "bands", memory_bytes)
-        self._spool = (folder / "shingles").open("wb+")
-        self._ends: list[int] = [0]
-
-    def add(self, text: str) -> int:
-        """The number of the text, from 0."""
-        shingles = self._shingler.shingles(text)
-        number = len(self._ends) - 1
-        self._spool.write(shingles.tobytes())
-        self._ends.append(self._ends[-1] + len(shingles))
-        if len(shingles):
-            self._groups.add(band_keys(shingles), number)
-        return number
-
-    def pairs(self, threshold: float = THRESHOLD) -> Iterator[tuple[int, int, float]]:
-        """(first, second, Jaccard) of texts that are alike, each pair once.
-
-        In a group of very many alike texts, each is compared with the first ones only: enough to name it.
-        """
-        self._spool.flush()
-        seen: set[tuple[int, int]] = set()
-        for group in self._groups.groups():
-            for first, second in _candidates(group):
-                if (first, second) in seen:
-                    continue
-                seen.add((first, second))
-                alike = jaccard(self._shingles(first), self._shingles(second))
-                if alike >= threshold:
-                    yield first, second, alike
-
-    def close(self) -> None:
-        """Removes what was written."""
-        self._spool.close()
-        self._groups.close()
-
-    def _shingles(self, number: int) -> Shingles:
-        start, end = self._ends[number : number + 2]
-        self._spool.seek(start * 4)
-        return np.frombuffer(self._spool.read((end - start) * 4), np.uint32)
-
-
-def _candidates(group: Any) -> Iterator[tuple[int, int]]:
-    members = sorted(int(number) for number in group)
-    pairs = 0
-    for place, second in enumerate(members):
-        for first in members[:place]:
-            if pairs >= _GROUP_PAIRS and first != members[0]:
-                break
-            pairs += 1
-            yield first, second
+def jaccards(ones: Shingled, others: Shingled) -> npt.NDArray[np.float64]:
+    """`jaccard` of the first of `ones` and the first of `others`, of the second ones, and so on."""
+    sizes = np.diff(ones.bounds), np.diff(others.bounds)
+    pairs = np.arange(len(sizes[0]), dtype=np.uint64) << np.uint64(32)
+    entries = np.concatenate(
+        [np.repeat(pairs, size) | side.shingles for size, side in zip(sizes, (ones, others), strict=True)]
+    )
+    entries.sort()
+    twice = entries[1:][entries[1:] == entries[:-1]] >> np.uint64(32)
+    common = np.bincount(twice.astype(np.int64), minlength=len(pairs))
+    whole = sizes[0] + sizes[1] - common
+    return common / np.maximum(whole, 1)

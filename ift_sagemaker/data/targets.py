@@ -25,6 +25,10 @@ class NotHeldError(Exception):
     """A target cannot hold a row whole; the text says what would be lost."""
 
 
+class ReservedWordError(NotHeldError):
+    """A row has a word that the service keeps for itself."""
+
+
 class Sheet:
     """What is written beside the rows: the template, the numbers given to labels."""
 
@@ -44,7 +48,9 @@ Write = Callable[[Row, Sheet], bytes]
 class Target:
     """One kind of training file. `writers` by the canonical format of the rows; `minimum` and `maximum` rows.
 
-    `beside` gives further files once all rows are written.
+    `beside` gives further files once all rows are written. `advised` rows are the service's advice,
+    `max_tokens` is of one row, question and answer together, `max_bytes` of the file; None where nothing is
+    known. `source` is where the limits stand.
     """
 
     name: str
@@ -53,6 +59,10 @@ class Target:
     file: str = TRAIN_FILE
     minimum: int = 1
     maximum: int | None = None
+    advised: int | None = None
+    max_tokens: int | None = None
+    max_bytes: int | None = None
+    source: str = ""
     beside: Callable[[Sheet], Mapping[str, bytes]] = field(default=lambda _: {})
 
 
@@ -156,7 +166,7 @@ def _nova(turns: list[Row], row: Row) -> Row:
     for turn in turns:
         found = NOVA_RESERVED.search(turn["content"]) if turn["role"] != "assistant" else None
         if found:
-            raise NotHeldError(f"the reserved word {found[0]!r}, which fails a Nova job")
+            raise ReservedWordError(f"the reserved word {found[0]!r}, which fails a Nova job")
     return _converse(turns, row)
 
 
@@ -237,6 +247,7 @@ def _labels_beside(sheet: Sheet) -> Mapping[str, bytes]:
 
 
 _SAME = {name: name for name in ("instruction", "input", "output")}
+_BEDROCK_PAGE = "Bedrock user guide, model-customization-prepare"
 _DOLLY = {"instruction": "instruction", "input": "context", "output": "response"}
 
 TARGETS: Mapping[str, Target] = {
@@ -263,6 +274,8 @@ TARGETS: Mapping[str, Target] = {
             _pair("prompt", "completion"),
             minimum=100,
             maximum=10_000,
+            max_tokens=16_000,
+            source=_BEDROCK_PAGE,
         ),
         Target(
             "bedrock-converse",
@@ -270,6 +283,8 @@ TARGETS: Mapping[str, Target] = {
             _conversation(_converse),
             minimum=100,
             maximum=10_000,
+            max_tokens=16_000,
+            source=_BEDROCK_PAGE,
         ),
         Target(
             "bedrock-nova",
@@ -277,12 +292,29 @@ TARGETS: Mapping[str, Target] = {
             _conversation(_nova),
             minimum=8,
             maximum=20_000,
+            advised=100,
+            max_tokens=32_000,
+            source="Nova user guide, data preparation",
         ),
-        Target("openai", "OpenAI chat", _conversation(_openai), minimum=10),
+        Target(
+            "openai",
+            "OpenAI chat",
+            _conversation(_openai),
+            minimum=10,
+            advised=50,
+            source="OpenAI guide, supervised fine-tuning",
+        ),
         Target("openai-preference", "OpenAI preferences (DPO)", {"preference": _openai_preference}),
         Target("preference", "preference pairs as TRL has them", {"preference": _preference}),
         Target(
-            "anthropic", "Claude 3 on Bedrock (no model left to tune)", _conversation(_claude), minimum=32
+            "anthropic",
+            "Claude 3 on Bedrock (no model left to tune)",
+            _conversation(_claude),
+            minimum=32,
+            maximum=10_000,
+            max_tokens=32_000,
+            max_bytes=10 << 30,
+            source=_BEDROCK_PAGE,
         ),
         Target("sharegpt", "ShareGPT conversations", _conversation(_sharegpt)),
         Target("alpaca", "Alpaca rows", _fields(_SAME, system=True)),
@@ -291,6 +323,8 @@ TARGETS: Mapping[str, Target] = {
             "prompt-completion",
             "prompt and completion, as SageMaker's serverless tuning has them",
             _pair("prompt", "completion", system=True),
+            max_bytes=1 << 30,
+            source="SageMaker's serverless tuning, dataset evaluation",
         ),
         Target("question-answer", "question and answer", _pair("question", "answer")),
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ift_sagemaker.report.dataset_page import dataset_page
+from ift_sagemaker.report.dataset_text import dataset_report
 from ift_sagemaker.report.estimates import estimate_table, offers_table
 from ift_sagemaker.report.tables import (
     comparison_table,
     comparison_tables,
-    dataset_report,
     endpoints_table,
     evaluation_table,
     jobs_table,
@@ -19,6 +20,7 @@ from ift_sagemaker.report.tables import (
 __all__ = [
     "comparison_table",
     "comparison_tables",
+    "dataset_page",
     "dataset_report",
     "endpoints_table",
     "estimate_table",

@@ -16,9 +16,6 @@ from ift_sagemaker.evaluation.evaluation import figure
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ift_sagemaker.data.report import DatasetReport
-
-
 _FEATURE_WIDTH = 24
 _CELL_WIDTH = 26
 
@@ -83,11 +80,6 @@ def targets_table(targets: Sequence[Mapping[str, str]]) -> Table:
     for target in targets:
         table.add_row(*target.values())
     return table
-
-
-def dataset_report(report: DatasetReport) -> str:
-    """The report as it prints itself."""
-    return str(report) + "\n"
 
 
 def jobs_table(jobs: Iterable[Mapping[str, Any]]) -> Table:

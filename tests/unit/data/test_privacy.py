@@ -13,7 +13,7 @@ LIKELY = {
     "a Hugging Face token": "hf_" + "aB3d" * 9,
     "an OpenAI or Anthropic key": "sk-ant-" + "aB3d" * 10,
     "a Slack token": "xoxb-" + "123456789012-abc",
-    "a JSON web token": "eyJ" + "hbGciOiJI.eyJ" + "zdWIiOiIxM." + "SflKxwRJSM",
+    "a JSON web token": "eyJ" + "hbGciOiJIUzI1.eyJ" + "zdWIiOiIxMjM0." + "SflKxwRJSMeKKF2QT4",
     "an e-mail address": "write to jane.doe+x@mail.example.com today",
     "a card number": "paid with 4111 1111 1111 1111.",
     "a bank account (IBAN)": "to DE89 3704 0044 0532 0130 00 please",
