@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,14 +14,19 @@ from ift_sagemaker.cli.options import (
     target_options,
     wait_timeout,
 )
+from ift_sagemaker.cli.rows import template_of, template_option
+
+if TYPE_CHECKING:
+    from ift_sagemaker.data import InstructionDataset
+    from ift_sagemaker.session import Session
 
 _arguments = (
     click.argument("model"),
-    click.argument("rows", type=click.Path(dir_okay=False)),
+    click.argument("rows", type=click.Path()),
     click.option(
         "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; repeatable."
     ),
-    click.option("--validation", type=click.Path(dir_okay=False), help="Held-out rows for eval_loss."),
+    click.option("--validation", type=click.Path(), help="Held-out rows for eval_loss."),
     click.option("--instance-type", help="SageMaker instance type; default ml.g5.xlarge."),
     click.option("--max-runtime", type=int, help="Longest run in seconds; default four hours."),
     click.option("--spot", is_flag=True, help="Managed spot training."),
@@ -32,6 +37,7 @@ _arguments = (
         metavar="NAME=COLUMN",
         help="Which column holds instruction, input, output or messages; repeatable.",
     ),
+    template_option,
 )
 
 
@@ -47,7 +53,7 @@ def _run_options(command: Any) -> Any:
 def plan(as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Show what a fine-tuning run would send, ask and cost. Writes and sends nothing."""
     session = session_of(options)
-    planned = session.plan(options["model"], _rows(options), **_run(options))
+    planned = session.plan(options["model"], _rows(session, options), **_run(session, options))
     if as_json:
         print_json(planned.to_dict())
     else:
@@ -67,7 +73,7 @@ def train(wait: bool, timeout: float | None, retry: bool, **options: Any) -> Non
     from ift_sagemaker.report.progress import UploadBar, saying, watching
 
     session = session_of(options)
-    rows, run = _rows(options), _run(options)
+    rows, run = _rows(session, options), _run(session, options)
     session.on_fetch = saying(options["model"])
     with UploadBar() as bar:
         session.on_upload = bar
@@ -79,16 +85,15 @@ def train(wait: bool, timeout: float | None, retry: bool, **options: Any) -> Non
             job.wait(timeout, on_progress)
 
 
-def _rows(options: dict[str, Any]) -> Any:
-    from ift_sagemaker.data import InstructionDataset
-
-    return InstructionDataset.read(
-        options["rows"], fields=parse_settings(options["fields"], "--field") or None
+def _rows(session: Session, options: dict[str, Any], name: str = "rows") -> InstructionDataset:
+    return session.read(
+        options[name],
+        fields=parse_settings(options["fields"], "--field") or None,
+        template=template_of(options["template"]),
     )
 
 
-def _run(options: dict[str, Any]) -> dict[str, Any]:
-    from ift_sagemaker.data import InstructionDataset
+def _run(session: Session, options: dict[str, Any]) -> dict[str, Any]:
     from ift_sagemaker.plan.spec import Compute, parse
 
     asked = {
@@ -97,9 +102,7 @@ def _run(options: dict[str, Any]) -> dict[str, Any]:
         "spot": options["spot"] or None,
     }
     compute = parse(Compute, {name: value for name, value in asked.items() if value is not None})
-    validation = options["validation"] and InstructionDataset.read(
-        options["validation"], fields=parse_settings(options["fields"], "--field") or None
-    )
+    validation = options["validation"] and _rows(session, options, "validation")
     return {
         "hyperparameters": parse_settings(options["settings"]),
         "compute": compute,

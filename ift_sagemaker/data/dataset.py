@@ -6,21 +6,22 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from html import escape
-from itertools import chain
-from os import PathLike, fspath
+from itertools import chain, islice
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import jsonlines
 
-from ift_sagemaker.data.containers import read_files
-from ift_sagemaker.data.conversion import canonical_rows, shape_of
+from ift_sagemaker.data.containers import read_files, template_beside
+from ift_sagemaker.data.conversion import canonical_rows, shape_for
 from ift_sagemaker.data.fields import FieldMap
 from ift_sagemaker.data.finding import Finding, Findings
-from ift_sagemaker.data.formats import BY_NAME, DETECTION_ROWS, Format, RowShape
-from ift_sagemaker.data.instruction import Row
+from ift_sagemaker.data.formats import DETECTION_ROWS, Format, RowShape
+from ift_sagemaker.data.instruction import OPTIONAL_FIELDS, Row
 from ift_sagemaker.data.report import DatasetReport, Example, examine
 from ift_sagemaker.data.rules import RowRules, rules_of
+from ift_sagemaker.data.sources import Source
 from ift_sagemaker.data.split import split_by_prompt
 from ift_sagemaker.errors import ConfigError, UnsupportedError
 from ift_sagemaker.wire.rows import TRAIN_FILE, encode_row, to_messages
@@ -35,7 +36,7 @@ _Numbered = Sequence[tuple[int, Mapping[str, Any]]]
 
 
 class InstructionDataset:
-    """Instruction rows in memory, checked. Made by `read`, `from_rows`, `from_pandas`."""
+    """Instruction rows in memory, checked. Made by `read`, `from_rows`, `from_pandas`, `from_datasets`."""
 
     def __init__(
         self,
@@ -57,13 +58,15 @@ class InstructionDataset:
     @classmethod
     def read(
         cls,
-        path: str | PathLike[str],
+        path: Source,
         *,
         format: str | None = None,  # noqa: A002
         fields: Mapping[str, str] | None = None,
         template: PromptTemplate | None = None,
     ) -> InstructionDataset:
         """The rows of a file, or of a folder's files: JSON lines, JSON, CSV, Parquet, .gz and .zst.
+
+        In S3 as well, through a session (`Session.read`). A folder's own `template.json` is its template.
 
         `format` is one of `ift_sagemaker.data.FORMATS`; without it, it is seen from the first rows.
 
@@ -72,12 +75,12 @@ class InstructionDataset:
         it names. Raises DatasetError with every finding of the file, TemplateError for a placeholder that
         no row has.
         """
-        findings = Findings(fspath(path))
-        numbered = list(read_files(Path(path), findings))
-        findings.path = fspath(path)
+        findings = Findings(str(path))
+        numbered = list(read_files(path, findings))
+        findings.path = str(path)
         if not numbered:
             findings.raise_errors()
-        return cls._checked(numbered, findings, format, fields, template)
+        return cls._checked(numbered, findings, format, fields, template or template_beside(path))
 
     @classmethod
     def from_rows(
@@ -105,6 +108,30 @@ class InstructionDataset:
         return cls._checked(numbered, Findings("<frame>"), format, fields, template)
 
     @classmethod
+    def from_datasets(
+        cls,
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        format: str | None = None,  # noqa: A002
+        fields: Mapping[str, str] | None = None,
+        template: PromptTemplate | None = None,
+        limit: int | None = None,
+    ) -> InstructionDataset:
+        """A dataset of a split of Hugging Face `datasets`: a `Dataset` or a streamed `IterableDataset`.
+
+        `limit` ends a stream after so many rows; absent values count as absent fields. Raises ConfigError
+        for a `DatasetDict`, of which one split has to be chosen.
+        """
+        if isinstance(rows, Mapping):
+            raise ConfigError(
+                f"choose a split, as in data[{next(iter(rows), 'train')!r}]; there are {', '.join(rows)}",
+                field="rows",
+                allowed="a Dataset or an IterableDataset",
+            )
+        numbered = list(enumerate(map(_present, islice(rows, limit)), start=1))
+        return cls._checked(numbered, Findings("<datasets>"), format, fields, template)
+
+    @classmethod
     def _checked(
         cls,
         numbered: _Numbered,
@@ -121,7 +148,7 @@ class InstructionDataset:
         shape = _shape(format_name, template, [row for _, row in mapped], findings)
         rows = list(canonical_rows(iter(mapped), shape))
         if template is not None:
-            template.check({"input", *chain.from_iterable(row for _, row in rows)})
+            template.check({*OPTIONAL_FIELDS, *chain.from_iterable(row for _, row in rows)})
         template = template or (ALPACA if shape.canonical == "alpaca" else None)
         rules = _rules_of(template)
         findings.field_of = shape.field
@@ -262,13 +289,11 @@ def _shape(
     name: str | None, template: PromptTemplate | None, rows: Sequence[Row], findings: Findings
 ) -> RowShape:
     """The shape of rows that can be learnt as instructions or conversations."""
-    if template is not None and name is not None and BY_NAME.get(name, BY_NAME["text"]).canonical == "chat":
+    shape = shape_for(name, template, list(rows[:DETECTION_ROWS]), findings)
+    if template is not None and shape.canonical == "chat":
         raise ConfigError(
-            "chat rows take no template: the model's own chat template applies", field="template"
+            f"{shape.name} rows take no template: the model's own chat template applies", field="template"
         )
-    if template is not None and name is None:
-        return BY_NAME["alpaca"]
-    shape = shape_of(name, list(rows[:DETECTION_ROWS]), findings)
     if shape.canonical not in ("alpaca", "chat"):
         raise UnsupportedError(
             f"{findings.path} has {shape.name} rows, which are no instructions: `ift data convert` writes"
@@ -291,6 +316,12 @@ def _plain_rows(frame: pd.DataFrame) -> Iterator[Row]:
             for name, value in row.items()
             if not (pd.api.types.is_scalar(value) and pd.isna(value))
         }
+
+
+def _present(row: Mapping[str, Any]) -> Row:
+    """A row of Hugging Face `datasets` in plain values; arrays and tensors become lists."""
+    plain = {str(name): value.tolist() if hasattr(value, "tolist") else value for name, value in row.items()}
+    return {name: value for name, value in plain.items() if value is not None}
 
 
 def _cell(value: Any) -> str:
