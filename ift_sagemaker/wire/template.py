@@ -158,6 +158,13 @@ def named(name: str) -> PromptTemplate:
         ) from None
 
 
-def fingerprint_of(text: str | None) -> str | None:
-    """First 12 hex digits of the SHA-256 of a chat template; None where a tokenizer has none."""
-    return None if text is None else hashlib.sha256(text.encode()).hexdigest()[:12]
+NO_CHAT_TEMPLATE = "none"
+"""The fingerprint of a tokenizer without a chat template."""
+
+
+def chat_fingerprint(template: str | Mapping[str, str] | None) -> str:
+    """First 12 hex digits of the SHA-256 of a chat template, or of several by their names."""
+    if not template:
+        return NO_CHAT_TEMPLATE
+    text = template if isinstance(template, str) else json.dumps(dict(template), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
