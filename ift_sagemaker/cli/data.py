@@ -16,7 +16,7 @@ from ift_sagemaker.errors import ConfigError, DatasetError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _source_options(command: F) -> F:
+def source_options(command: F) -> F:
     """Adds --format and --field."""
     for option in (
         click.option("--field", "fields", multiple=True, metavar="NAME=COLUMN", help="As for `ift train`."),
@@ -28,7 +28,7 @@ def _source_options(command: F) -> F:
 
 @click.command()
 @click.argument("rows", type=click.Path())
-@_source_options
+@source_options
 @as_json
 def check(rows: str, format_: str | None, fields: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
     """Every finding in a file or folder of rows, and its figures. Exit 3 where rows cannot be used."""
@@ -56,7 +56,7 @@ def check(rows: str, format_: str | None, fields: tuple[str, ...], as_json: bool
 @template_option
 @click.option("--labels", type=click.Path(dir_okay=False, exists=True), help="JSON: a number for each label.")
 @click.option("--images-at", metavar="S3_URI", help="Where the written images will lie in S3.")
-@_source_options
+@source_options
 @storage_options
 @as_json
 def convert(

@@ -53,3 +53,23 @@ def template_of(name: str | None) -> PromptTemplate | None:
 
     path = Path(name)
     return PromptTemplate.from_json(path.read_text("utf-8")) if path.is_file() else named(name)
+
+
+def tokenizer_of(name: str | None) -> Path | None:
+    """The folder or file of a tokenizer: a path, or a model whose weights are on this machine.
+
+    Raises WeightsError with the command that fetches them, ModelNotFoundError for a name that is neither.
+    """
+    if name is None or Path(name).exists():
+        return None if name is None else Path(name)
+    from ift_sagemaker.catalog.weights import WeightsCache
+    from ift_sagemaker.errors import WeightsError
+
+    weights = WeightsCache().find(name)
+    if weights is None:
+        raise WeightsError(
+            f"the tokenizer of {name} comes with its weights, which are not on this machine: "
+            f"run `ift models pull {name}` first",
+            model_id=name,
+        )
+    return weights.folder

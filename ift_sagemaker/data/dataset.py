@@ -19,17 +19,30 @@ from ift_sagemaker.data.fields import FieldMap
 from ift_sagemaker.data.finding import Finding, Findings
 from ift_sagemaker.data.formats import DETECTION_ROWS, Format, RowShape
 from ift_sagemaker.data.instruction import OPTIONAL_FIELDS, Row
+from ift_sagemaker.data.rendering import RenderedRow, render_row
 from ift_sagemaker.data.report import DatasetReport, Example, examine
 from ift_sagemaker.data.rules import RowRules, rules_of
 from ift_sagemaker.data.sources import Source
 from ift_sagemaker.data.split import split_by_prompt
-from ift_sagemaker.errors import ConfigError, UnsupportedError
+from ift_sagemaker.data.statistics import (
+    SAMPLE_ROWS,
+    DatasetStats,
+    characters_of,
+    filled_columns,
+    token_stats,
+)
+from ift_sagemaker.data.tokenizer import ModelTokenizer
+from ift_sagemaker.data.tokens import TokenCounter
+from ift_sagemaker.errors import ConfigError, TemplateError, UnsupportedError
+from ift_sagemaker.wire.hyperparameters import parse_hyperparameters
 from ift_sagemaker.wire.rows import TRAIN_FILE, encode_row, to_messages
 from ift_sagemaker.wire.template import ALPACA, TEMPLATE_FILE, PromptTemplate
 
 if TYPE_CHECKING:
     import pandas as pd
 
+DEFAULT_LENGTH = int(parse_hyperparameters({})["max_input_length"])
+"""Tokens of the longest row that a run takes unless it says otherwise."""
 _SHOWN_ROWS = 5
 _SHOWN_CELL = 80
 _Numbered = Sequence[tuple[int, Mapping[str, Any]]]
@@ -110,7 +123,7 @@ class InstructionDataset:
     @classmethod
     def from_datasets(
         cls,
-        rows: Iterable[Mapping[str, Any]],
+        rows: Iterable[Mapping[str, Any]] | Mapping[str, Any],
         *,
         format: str | None = None,  # noqa: A002
         fields: Mapping[str, str] | None = None,
@@ -213,6 +226,60 @@ class InstructionDataset:
         ]
         return examine(examples, findings=findings, format_name=self.format, held_out=held_out)
 
+    def render(
+        self, tokenizer: ModelTokenizer | str | PathLike[str] | None = None, *, rows: int | None = None
+    ) -> list[RenderedRow]:
+        """The first `rows` (all) as the model will see them, with what is trained marked.
+
+        `tokenizer` is a model's folder or `tokenizer.json`: the text is then, by its chat template, that of
+        the very tokens that are trained on. Without one the turns are shown. Raises TemplateError, with the
+        row's place, where the chat template refuses a row.
+        """
+        chosen = _tokenizer(tokenizer)
+        rendered = []
+        for line, row in zip(self._lines[:rows], self._rows[:rows], strict=True):
+            try:
+                rendered.append(render_row(line, to_messages(row, self.template), chosen))
+            except TemplateError as error:
+                raise TemplateError(f"{self.path}:{line}: {error.message}", field=error.field) from error
+        return rendered
+
+    def stats(
+        self,
+        tokenizer: ModelTokenizer | str | PathLike[str] | None = None,
+        *,
+        max_length: int = DEFAULT_LENGTH,
+        exact: bool = False,
+        seed: int = 0,
+    ) -> DatasetStats:
+        """Rows, columns, characters and tokens, and how they pack into sequences of `max_length` tokens.
+
+        By `tokenizer` the tokens of 2,000 rows drawn by `seed` are counted and those of all told with an
+        error, or with `exact` all are counted (about a second for a million tokens). Without a tokenizer they
+        are estimated, and said to be.
+        """
+        if max_length < 1:
+            raise ConfigError(
+                f"max_length is at least 1 token, got {max_length}", field="max_length", value=max_length
+            )
+        conversations = [to_messages(row, self.template) for row in self._rows]
+        counter = TokenCounter(_tokenizer(tokenizer))
+        return DatasetStats(
+            self.path,
+            self.format,
+            len(self),
+            filled_columns(self._rows),
+            sum(map(characters_of, conversations)),
+            token_stats(
+                conversations,
+                self._lines,
+                counter,
+                max_length=max_length,
+                sample=None if exact else SAMPLE_ROWS,
+                seed=seed,
+            ),
+        )
+
     def split(
         self, *, test_size: float = 0.2, seed: int = 0
     ) -> tuple[InstructionDataset, InstructionDataset]:
@@ -279,6 +346,10 @@ class InstructionDataset:
         )
         title = f"{escape(self.path)}: {len(self)} rows, format {self.format}"
         return f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _tokenizer(named: ModelTokenizer | str | PathLike[str] | None) -> ModelTokenizer | None:
+    return named if named is None or isinstance(named, ModelTokenizer) else ModelTokenizer(named)
 
 
 def _rules_of(template: PromptTemplate | None) -> RowRules:

@@ -210,4 +210,4 @@ def test_a_stream_is_read_no_further_than_its_limit() -> None:
 
 def test_several_splits_have_to_be_chosen_from() -> None:
     with pytest.raises(ConfigError, match=r"choose a split, as in data\['train'\]; there are train, test"):
-        InstructionDataset.from_datasets({"train": Split(1), "test": Split(1)})  # type: ignore[arg-type]
+        InstructionDataset.from_datasets({"train": Split(1), "test": Split(1)})

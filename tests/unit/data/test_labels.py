@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from ift_sagemaker.errors import ConfigError, DatasetError
 TEXTS = [("fine, really", "good"), ("bad\nvery", "bad"), ("ok", "good")]
 
 
-def _csv(path: Path, rows: list[tuple[str, ...]]) -> Path:
+def _csv(path: Path, rows: Sequence[tuple[str, ...]]) -> Path:
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     return path
