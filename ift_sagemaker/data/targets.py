@@ -236,6 +236,8 @@ def _preference(row: Row, _: Sheet) -> bytes:
 def _text(row: Row, _: Sheet) -> bytes:
     if re.search(r"\n\s*\n", row["text"]) or row["text"] != row["text"].strip("\r\n"):
         raise NotHeldError("blank lines inside a text: in plain text they part texts")
+    if "\r\n" in row["text"] or row["text"].startswith("\ufeff"):
+        raise NotHeldError("line breaks of two characters, or a byte order mark, inside a text")
     text: str = row["text"]
     return text.encode() + b"\n\n"
 
@@ -243,7 +245,9 @@ def _text(row: Row, _: Sheet) -> bytes:
 def _labelled(text: str, second: str | None, label: str, sheet: Sheet) -> bytes:
     out = io.StringIO()
     cells = [sheet.number(label), text, *([second] if second is not None else [])]
-    csv.writer(out, lineterminator="\n").writerow(cells)
+    # Python before 3.13 leaves a lone carriage return without quotes, and readers take it for a line break
+    quoting = csv.QUOTE_NONNUMERIC if "\r" in f"{text}{second}" else csv.QUOTE_MINIMAL
+    csv.writer(out, lineterminator="\n", quoting=quoting).writerow(cells)
     return out.getvalue().encode()
 
 
