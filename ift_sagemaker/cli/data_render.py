@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,9 @@ from ift_sagemaker.cli.rows import (
     tokenizer_of,
     tokenizer_option,
 )
+
+if TYPE_CHECKING:
+    from ift_sagemaker.data import RenderedRow
 
 
 @click.command()
@@ -47,17 +50,19 @@ def render(source: str, rows: int, as_json: bool, **options: Any) -> None:  # no
     if as_json:
         print_json([row.to_dict() for row in rendered])
         return
-    coloured = sys.stdout.isatty()
     for row in rendered:
         click.secho(f"-- {data.path}:{row.line}{_figures(row)}", err=True, dim=True)
-        if coloured:
-            pieces = row.pieces()
-            click.echo("".join(click.style(text, fg="green") if learnt else text for text, learnt in pieces))
-        else:
-            click.echo(str(row))
+        click.echo(shown(row, coloured=sys.stdout.isatty()))
 
 
-def _figures(row: Any) -> str:
+def shown(row: RenderedRow, *, coloured: bool) -> str:
+    """The row's text, what is trained in green or in brackets."""
+    if not coloured:
+        return str(row)
+    return "".join(click.style(text, fg="green") if learnt else text for text, learnt in row.pieces())
+
+
+def _figures(row: RenderedRow) -> str:
     if not row.exact:
         return " (turns; --tokenizer shows them by a model's chat template)"
     ended = "" if row.ended else ", WITHOUT an end token"

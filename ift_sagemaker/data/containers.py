@@ -31,7 +31,7 @@ from ift_sagemaker.wire.template import TEMPLATE_FILE, PromptTemplate
 Row = dict[str, Any]
 Numbered = Iterator[tuple[int, Row]]
 
-BESIDE = (TEMPLATE_FILE, LABELS_FILE)
+BESIDE = (TEMPLATE_FILE, LABELS_FILE, images.INFO_FILE)
 """Files of a folder of rows that hold no rows."""
 _BUFFER = 1 << 20
 _PARQUET_ROWS = 1000

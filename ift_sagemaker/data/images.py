@@ -27,9 +27,11 @@ def is_image(content: bytes) -> bool:
 
 
 def has_prompts(files: Sequence[SourceFile]) -> bool:
-    """Whether the files of a folder are images with prompts."""
+    """Whether the files of a folder are images with prompts; a list alone may name images in sub-folders."""
     names = {file.name for file in files}
     stems = {_stem(file) for file in _images(files)}
+    if not stems:
+        return len(files) == 1 and bool(names & {*LISTS})
     beside = any(_stem(file) in stems for file in files if file.container == ".txt")
     return bool(names & {INFO_FILE, *LISTS}) or beside
 
@@ -83,8 +85,6 @@ def _of_one_prompt(
     rest = {key: value[key] for key in ("class_prompt",) if value.get(key) is not None}
     for number, image in enumerate(images, start=1):
         yield number, {"image": image.address, "caption": value["instance_prompt"], **rest}
-    if not images:
-        findings.add(0, "", "file", f"holds {info.name} and no image ({', '.join(SUFFIXES)})")
 
 
 def _listed(rows: SourceFile, findings: Findings) -> Iterator[tuple[int, Row]]:

@@ -246,8 +246,10 @@ def _labelled(text: str, second: str | None, label: str, sheet: Sheet) -> bytes:
     out = io.StringIO()
     cells = [sheet.number(label), text, *([second] if second is not None else [])]
     # Python before 3.13 leaves a lone carriage return without quotes, and readers take it for a line break
-    quoting = csv.QUOTE_NONNUMERIC if "\r" in f"{text}{second}" else csv.QUOTE_MINIMAL
-    csv.writer(out, lineterminator="\n", quoting=quoting).writerow(cells)
+    if "\r" in f"{text}{second}":
+        csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC).writerow(cells)
+    else:
+        csv.writer(out, lineterminator="\n").writerow(cells)
     return out.getvalue().encode()
 
 

@@ -9,7 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ift_sagemaker import local
+from ift_sagemaker.cli.data_render import shown
 from ift_sagemaker.cli.tree import ift
+from ift_sagemaker.data import RenderedRow
 from tests.unit.data.tiny_tokenizer import save_tokenizer
 
 ROWS = [{"instruction": f"What is {n}?", "input": "", "output": "two " * n} for n in range(1, 31)]
@@ -140,3 +142,19 @@ def test_a_map_of_labels_that_is_none_is_bad_input(
     (tmp_path / "map.json").write_text(content)
     words = ("convert", str(tmp_path / "rows.csv"), str(tmp_path / "out"), "--to", "bert")
     assert _run(environment, *words, "--labels", str(tmp_path / "map.json")).exit_code == 3
+
+
+def test_a_terminal_shows_what_is_trained_in_green() -> None:
+    row = RenderedRow(1, "Q: A.", ((3, 4),), exact=False)
+    assert shown(row, coloured=True) == "Q: \x1b[32mA\x1b[0m."
+    assert shown(row, coloured=False) == "Q: ⟦A⟧."
+
+
+@pytest.mark.parametrize("command", ["train", "plan"])
+def test_a_run_takes_templates_by_name_and_refuses_unknown_ones(
+    environment: dict[str, str | None], rows: str, command: str
+) -> None:
+    words = [command, "smollm2-135m-instruct", rows, "--target", "local", "--template", "llama"]
+    result = CliRunner().invoke(ift, words, env=environment)
+    assert result.exit_code == 3
+    assert "no template 'llama'" in result.stderr

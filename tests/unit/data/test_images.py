@@ -147,3 +147,16 @@ def test_a_prompt_file_without_a_prompt_is_a_finding(tmp_path: Path, info: str) 
 def test_images_are_no_instructions(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="image-folder rows"):
         InstructionDataset.read(_with_prompt(tmp_path / "dogs"))
+
+
+def test_a_list_may_name_images_in_sub_folders(tmp_path: Path) -> None:
+    _images(tmp_path / "images")
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "images/1.png", "text": "a dog"}))
+    assert _read(tmp_path) == [{"image": f"{tmp_path}/images/1.png", "caption": "a dog"}]
+
+
+def test_a_description_of_data_sets_without_images_is_no_row(tmp_path: Path) -> None:
+    """LLaMA-Factory's folders and saved Hugging Face data sets have a dataset_info.json of another kind."""
+    (tmp_path / "dataset_info.json").write_text('{"mine": {"file_name": "rows.json"}}')
+    (tmp_path / "rows.json").write_text('[{"instruction": "Q", "output": "A"}]')
+    assert len(InstructionDataset.read(tmp_path)) == 1
