@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ift_sagemaker.data import InstructionDataset, convert
@@ -122,6 +122,8 @@ def test_any_bytes_in_any_file_give_rows_or_findings_and_never_a_crash(parts: li
         assert all(isinstance(row, dict) for _, row in read_files(path, findings))
 
 
+# files are written and read: how long that takes says nothing, and a busy machine is no failure
+IN_FILES = settings(deadline=None, max_examples=40)
 PLAIN_TEXT = FILLED.filter(lambda text: not NOVA_RESERVED.search(text))
 PLAIN_TALKS = st.lists(
     st.tuples(
@@ -132,6 +134,7 @@ PLAIN_TALKS = st.lists(
 )
 
 
+@IN_FILES
 @given(PLAIN_TALKS, st.sampled_from(["bedrock-nova", "bedrock-converse"]))
 def test_any_conversation_comes_back_from_converse_as_it_was(
     talks: list[tuple[str, list[tuple[str, str]]]], to: str
@@ -144,6 +147,7 @@ def test_any_conversation_comes_back_from_converse_as_it_was(
         assert list(InstructionDataset.read(place)) == rows
 
 
+@IN_FILES
 @given(st.lists(st.tuples(FILLED, FILLED), min_size=10, max_size=12))
 def test_any_question_and_answer_come_back_from_every_pair_of_names(pairs: list[tuple[str, str]]) -> None:
     rows = [{"prompt": question, "completion": answer} for question, answer in pairs] * 10
@@ -159,6 +163,7 @@ def test_any_question_and_answer_come_back_from_every_pair_of_names(pairs: list[
             ]
 
 
+@IN_FILES
 @given(st.lists(st.tuples(FILLED, FILLED, FILLED), min_size=1, max_size=6), st.booleans())
 def test_any_preference_comes_back_through_openais_and_trls_way_to_write_it(
     pairs: list[tuple[str, str, str]], with_system: bool
@@ -181,6 +186,7 @@ def test_any_preference_comes_back_through_openais_and_trls_way_to_write_it(
         ] == rows
 
 
+@IN_FILES
 @given(
     st.lists(st.tuples(FILLED, st.sampled_from(["good", "bad", "so, so", "10 %"])), min_size=1, max_size=8)
 )
@@ -195,6 +201,7 @@ def test_any_labelled_text_comes_back_from_a_classifiers_folder(pairs: list[tupl
         assert (back, findings.errors) == (pairs, ())
 
 
+@IN_FILES
 @given(st.lists(FILLED, min_size=1, max_size=8))
 def test_any_text_comes_back_from_plain_text_or_is_refused(texts: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ift_sagemaker.container.encoding import ConversationEncoder, stop_token_ids
@@ -43,6 +43,7 @@ def both(request: Any, tmp_path_factory: Any) -> tuple[ConversationEncoder, Mode
     return _trainers(request.param, tmp_path_factory.mktemp("tokenizer"))
 
 
+@settings(deadline=None)
 @given(st.lists(TEXT, min_size=1, max_size=3), TEXT)
 def test_tokens_and_trained_spans_are_those_of_the_trainer(
     both: tuple[ConversationEncoder, ModelTokenizer], texts: list[str], answer: str

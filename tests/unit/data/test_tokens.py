@@ -6,7 +6,7 @@ import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -31,6 +31,7 @@ def _data(count: int, longest: int = 40) -> InstructionDataset:
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=30), max_size=5))
 def test_a_count_is_the_tokenizers_own(tokenizer: ModelTokenizer, texts: list[str]) -> None:
     own = Tokenizer.from_file(f"{tokenizer.path}/tokenizer.json")
@@ -93,6 +94,7 @@ def test_a_length_of_nothing_is_refused() -> None:
         _data(3).stats(max_length=0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 50), max_size=60))
 def test_packing_holds_every_row_in_no_more_than_best_fit_promises(lengths: list[int]) -> None:
     sequences = pack(lengths, 50)
