@@ -24,6 +24,7 @@ from ift_sagemaker.errors import (
     ServiceUnavailableError,
 )
 from ift_sagemaker.session import Session
+from ift_sagemaker.wire.template import named
 
 ROWS = [{"instruction": f"Q{n}", "input": "", "output": f"A{n}"} for n in range(12)]
 LINES = b"".join(json.dumps(row).encode() + b"\n" for row in ROWS)
@@ -147,3 +148,14 @@ def test_an_object_that_changes_while_it_is_read_is_refused(s3: Any) -> None:
         s3.put_object(Bucket="rows", Key="one/rows.jsonl", Body=b"other")
         with pytest.raises(ResourceInUseError):
             stream.read()
+
+
+def test_what_was_uploaded_is_read_back_with_its_template(session: Session) -> None:
+    data = InstructionDataset.from_rows(ROWS, template=named("alpaca"))
+    back = session.read(session.upload(data).uri)
+    assert (list(back), back.template, back.fingerprint) == (ROWS, data.template, data.fingerprint)
+
+
+def test_rows_that_are_in_s3_are_not_uploaded_from_there(session: Session) -> None:
+    with pytest.raises(ConfigError, match="is in S3 already"):
+        session.upload(session.at("s3://rows/one"))
