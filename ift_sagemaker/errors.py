@@ -8,6 +8,7 @@ IFTError
 │   ├── DatasetError                      rows that cannot be used, all findings at once
 │   ├── SourceChangedError                a file changed while it was sent
 │   └── TemplateError                     a placeholder without a column
+│       └── TemplateMismatchError         a model is asked by another template than it was trained with
 ├── ModelNotFoundError (LookupError)      no such model in the catalogue
 ├── WeightsError                          weights are absent, damaged or not what was promised
 ├── UnsupportedError                      the library (or the local AWS) does not do this
@@ -140,6 +141,16 @@ class TemplateError(DataError):
 
     def __init__(self, message: str, *, field: str = "") -> None:
         super().__init__(message, field=field)
+
+
+class TemplateMismatchError(TemplateError):
+    """A model's template is not the one it was trained with; both are fingerprints of 12 hex digits."""
+
+    trained: str
+    found: str
+
+    def __init__(self, message: str, *, trained: str, found: str) -> None:
+        IFTError.__init__(self, message, field="", trained=trained, found=found)
 
 
 class ModelNotFoundError(IFTError, LookupError):

@@ -21,6 +21,7 @@ from ift_sagemaker.contract import names
 from ift_sagemaker.data import InstructionDataset
 from ift_sagemaker.data.manifest import DATA_PREFIX, UploadedData
 from ift_sagemaker.data.outgoing import Outgoing, OutgoingSet, of_dataset, of_path
+from ift_sagemaker.data.sources import REMOTE, Stored
 from ift_sagemaker.endpoint import Endpoint
 from ift_sagemaker.errors import (
     AttachError,
@@ -53,8 +54,9 @@ from ift_sagemaker.wire.artifact import PREDICTIONS_FILE
 from ift_sagemaker.wire.hyperparameters import parse_hyperparameters
 from ift_sagemaker.wire.program import program
 from ift_sagemaker.wire.rows import read_rows
+from ift_sagemaker.wire.template import PromptTemplate
 
-Data = InstructionDataset | str | Path
+Data = InstructionDataset | Stored | str | Path
 SECURITY_FIELDS = (
     ("RoleArn",),
     ("VpcConfig",),
@@ -115,7 +117,8 @@ class Session:
         """
         spec = _spec(model_id, hyperparameters, compute, tags)
         weights, place = self._found_weights(model_id), self._place()
-        rows, held_out = _dataset(data), None if validation is None else _dataset(validation)
+        rows = self._dataset(data)
+        held_out = None if validation is None else self._dataset(validation)
         inputs, found = self._forecast(
             self._inputs(spec, rows, held_out, weights),
             tokens or count_tokens(rows),
@@ -144,7 +147,7 @@ class Session:
     ) -> TrainingJob:
         """The job of a fine-tuning run: started and billed, or attached to where the same run exists.
 
-        `data` is an InstructionDataset or the path of a JSON-lines file; hyperparameters are those of
+        `data` is an InstructionDataset, or the path or `s3://` address of rows; hyperparameters are those of
         `ift models show` (docs/reference/hyperparameters.md).
         Fetches the base weights first where this machine lacks them. Raises as `plan` does; AttachError where
         the same run exists under another role, key, network or isolation; CostLimitError before a launch that
@@ -153,8 +156,8 @@ class Session:
         """
         find(model_id)
         spec = _spec(model_id, hyperparameters, compute, tags)
-        rows = _dataset(data)
-        held_out = None if validation is None else _dataset(validation)
+        rows = self._dataset(data)
+        held_out = None if validation is None else self._dataset(validation)
         place = self._place()
         weights = self.weights.find(model_id) or self.weights.pull(model_id, self.on_fetch)
         inputs, found = self._forecast(
@@ -180,7 +183,7 @@ class Session:
         result that is there. Raises JobError where the job is not Completed (one that was stopped and left a
         model is taken with `allow_unfinished`), TrainingJobFailed where the evaluation failed.
         """
-        rows = _rows(_dataset(data))
+        rows = _rows(self._dataset(data))
         handle = self.training_job(job) if isinstance(job, str) else job
         handle.require_model(allow_unfinished=allow_unfinished)
         inputs = EvaluationInputs(handle.as_tuned(), rows, program(), {"max_new_tokens": max_new_tokens})
@@ -190,6 +193,23 @@ class Session:
         return _read_evaluation(run)
 
     # -- data
+
+    def at(self, address: str) -> Stored:
+        """Rows at `s3://bucket/key`, or those directly below a prefix, for `read` and `ift.data.convert`."""
+        return Stored(address, self.client.files)
+
+    def read(
+        self,
+        source: str | Path | Stored,
+        *,
+        format: str | None = None,  # noqa: A002 - the word of the field
+        fields: Mapping[str, str] | None = None,
+        template: PromptTemplate | None = None,
+    ) -> InstructionDataset:
+        """The rows of `source` as `InstructionDataset.read` gives them, an `s3://` address included."""
+        remote = isinstance(source, str) and source.startswith(REMOTE)
+        found = self.at(str(source)) if remote else source
+        return InstructionDataset.read(found, format=format, fields=fields, template=template)
 
     def upload(
         self,
@@ -240,6 +260,8 @@ class Session:
             report = source.check().to_dict()
             told = {name: value for name, value in report.items() if name not in {"path", "findings"}}
             return of_dataset(source, report=told, prefix=prefix)
+        if isinstance(source, Stored):
+            raise ConfigError(f"{source} is in S3 already", field="source", value=str(source))
         return of_path(Path(source), prefix=prefix, least=self.sending.part_bytes)
 
     # -- what exists
@@ -385,8 +407,20 @@ class Session:
             spec=spec,
             weights=weights,
             program=program(),
-            training=_rows(_dataset(data)),
-            validation=None if validation is None else _rows(_dataset(validation)),
+            training=_rows(self._dataset(data)),
+            validation=None if validation is None else _rows(self._dataset(validation)),
+        )
+
+    def _dataset(self, data: Data) -> InstructionDataset:
+        if isinstance(data, InstructionDataset):
+            return data
+        if isinstance(data, (str, Path, Stored)):
+            return self.read(data)
+        raise ConfigError(
+            f"data is a {type(data).__name__}: give an InstructionDataset (InstructionDataset.from_rows or "
+            ".from_pandas make one), the path of a JSON-lines file or its s3:// address",
+            field="data",
+            allowed="InstructionDataset, path or s3:// address",
         )
 
 
@@ -418,19 +452,6 @@ def _spec(
         hyperparameters=dict(hyperparameters or {}),
         compute=compute or Compute(),
         tags=dict(tags or {}),
-    )
-
-
-def _dataset(data: Data) -> InstructionDataset:
-    if isinstance(data, InstructionDataset):
-        return data
-    if isinstance(data, (str, Path)):
-        return InstructionDataset.read(data)
-    raise ConfigError(
-        f"data is a {type(data).__name__}: give an InstructionDataset (InstructionDataset.from_rows or "
-        ".from_pandas make one) or the path of a JSON-lines file",
-        field="data",
-        allowed="InstructionDataset or path",
     )
 
 

@@ -16,6 +16,7 @@ from urllib3.exceptions import HTTPError
 
 from ift_sagemaker.aws.errors import NO_CREDENTIALS, translated
 from ift_sagemaker.aws.logs import LogTail
+from ift_sagemaker.aws.reading import S3Files
 from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.aws.transfer import Objects
 from ift_sagemaker.errors import (
@@ -103,6 +104,11 @@ class AWSClient:
     @property
     def objects(self) -> Objects:
         return Objects(lambda: self._client("s3"), self.identity().account)
+
+    @property
+    def files(self) -> S3Files:
+        """S3 as the place that rows are read from."""
+        return S3Files(lambda: self._client("s3"))
 
     # -- training jobs
 

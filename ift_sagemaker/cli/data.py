@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from ift_sagemaker.cli.options import as_json, parse_settings, print_json
+from ift_sagemaker.cli.rows import source_of, storage_options, template_of, template_option
+from ift_sagemaker.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,32 +29,34 @@ def source_options(command: F) -> F:
 @click.argument("source", type=click.Path())
 @click.argument("destination", type=click.Path())
 @click.option("--to", required=True, help="The target; see `ift data targets`.")
-@click.option("--template", type=click.Path(dir_okay=False), help="A JumpStart template.json for the rows.")
+@template_option
+@click.option("--labels", type=click.Path(dir_okay=False, exists=True), help="JSON: a number for each label.")
+@click.option("--images-at", metavar="S3_URI", help="Where the written images will lie in S3.")
 @source_options
+@storage_options
 @as_json
 def convert(
     source: str,
     destination: str,
     to: str,
-    template: str | None,
-    format_: str | None,
-    fields: tuple[str, ...],
     as_json: bool,  # noqa: FBT001
+    **options: Any,
 ) -> None:
     """Write rows as the files that a tuning service takes, into a new folder DESTINATION.
 
     Exit 3, with nothing written, where a row is wrong or the target cannot hold it whole.
     """
     from ift_sagemaker import data
-    from ift_sagemaker.wire.template import PromptTemplate
 
     done = data.convert(
-        source,
+        source_of(source, options),
         destination,
         to=to,
-        format=format_,
-        fields=parse_settings(fields, "--field") or None,
-        template=PromptTemplate.from_json(Path(template).read_text("utf-8")) if template else None,
+        format=options["format_"],
+        fields=parse_settings(options["fields"], "--field") or None,
+        template=template_of(options["template"]),
+        labels=_labels(options["labels"]),
+        images_at=options["images_at"],
     )
     if as_json:
         print_json(done.to_dict())
@@ -60,6 +64,20 @@ def convert(
     for warning in done.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"{done.rows} {done.format} rows -> {destination}: {', '.join(done.files)}")
+
+
+def _labels(path: str | None) -> Any:
+    if path is None:
+        return None
+    from ift_sagemaker.data.lines import strict_loads
+
+    try:
+        values = strict_loads(Path(path).read_text("utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON: {error}", field="labels", value=path) from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds no object of labels and numbers", field="labels", value=path)
+    return values
 
 
 @click.command()

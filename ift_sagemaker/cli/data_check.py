@@ -14,6 +14,14 @@ import click
 from ift_sagemaker.cli.data import source_options
 from ift_sagemaker.cli.exits import BAD_INPUT
 from ift_sagemaker.cli.options import as_json, parse_settings, print_json
+from ift_sagemaker.cli.rows import (
+    source_of,
+    storage_options,
+    template_of,
+    template_option,
+    tokenizer_of,
+    tokenizer_option,
+)
 from ift_sagemaker.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,15 +34,17 @@ _LONG_BYTES = 16 << 20
 
 @click.command()
 @click.argument("rows", type=click.Path(), nargs=-1, required=True)
-@click.option("--for", "target", help="What rows are for; see `ift data targets`.")
+@click.option("--for", "purpose", help="What rows are for; see `ift data targets`.")
 @click.option(
     "--against", type=click.Path(), multiple=True, help="Rows that must not be among these, as a test set."
 )
 @click.option("--html", "page", type=click.Path(dir_okay=False), help="Write the report as a page, too.")
 @click.option("--without", multiple=True, metavar="RULE", help="Leave a rule out; may be given again.")
 @click.option("--memory", default="256MB", help="What may be in memory; the rest is in files.")
-@click.option("--template", type=click.Path(dir_okay=False), help="A JumpStart template.json for the rows.")
+@template_option
+@tokenizer_option
 @source_options
+@storage_options
 @as_json
 def check(
     rows: tuple[str, ...],
@@ -45,25 +55,28 @@ def check(
 ) -> None:
     """Every finding in files or folders of rows, and their figures. Exit 3 where rows cannot be used."""
     checking = _checking(how)
+    found, held_out = ([source_of(address, how) for address in given] for given in (rows, against))
     with _rows_shown([*rows, *against]) as on_rows:
-        report = replace(checking, on_rows=on_rows).report(rows, against or None)
+        report = replace(checking, on_rows=on_rows).report(found, held_out or None)
     _print(report, page, as_json=as_json)
     if report.error_count:
         click.get_current_context().exit(BAD_INPUT)
 
 
 def _checking(how: Mapping[str, Any]) -> Check:
+    from ift_sagemaker.data import ModelTokenizer, TokenCounter
     from ift_sagemaker.data.checking import Check
     from ift_sagemaker.data.depth import Depth
-    from ift_sagemaker.wire.template import PromptTemplate
 
-    template = how["template"]
+    tokenizer = tokenizer_of(how["tokenizer"])
+    counter = TokenCounter(ModelTokenizer(tokenizer)) if tokenizer else None
     return Check(
-        target=how["target"],
+        target=how["purpose"],
         depth=Depth(frozenset(how["without"]), _bytes(how["memory"])),
         format=how["format_"],
         fields=parse_settings(how["fields"], "--field") or None,
-        template=PromptTemplate.from_json(Path(template).read_text("utf-8")) if template else None,
+        template=template_of(how["template"]),
+        count_tokens=(lambda text: counter.count([text])[0]) if counter else None,
     )
 
 

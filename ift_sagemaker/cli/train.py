@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,14 +14,19 @@ from ift_sagemaker.cli.options import (
     target_options,
     wait_timeout,
 )
+from ift_sagemaker.cli.rows import template_of, template_option
+
+if TYPE_CHECKING:
+    from ift_sagemaker.data import InstructionDataset
+    from ift_sagemaker.session import Session
 
 _arguments = (
     click.argument("model"),
-    click.argument("rows", type=click.Path(dir_okay=False)),
+    click.argument("rows", type=click.Path()),
     click.option(
         "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; repeatable."
     ),
-    click.option("--validation", type=click.Path(dir_okay=False), help="Held-out rows for eval_loss."),
+    click.option("--validation", type=click.Path(), help="Held-out rows for eval_loss."),
     click.option("--instance-type", help="SageMaker instance type; default ml.g5.xlarge."),
     click.option("--max-runtime", type=int, help="Longest run in seconds; default four hours."),
     click.option(
@@ -38,6 +43,7 @@ _arguments = (
         metavar="NAME=COLUMN",
         help="Which column holds instruction, input, output or messages; repeatable.",
     ),
+    template_option,
 )
 
 
@@ -54,7 +60,7 @@ def _run_options(command: Any) -> Any:
 def plan(offers: bool, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Show what a fine-tuning run would send, ask and cost. Writes and sends nothing."""
     session = session_of(options)
-    planned = session.plan(options["model"], _rows(options), **_run(options))
+    planned = session.plan(options["model"], _rows(session, options), **_run(session, options))
     found = session.offers(planned.estimate) if offers and planned.estimate else []
     if as_json:
         print_json([offer.to_dict() for offer in found] if offers else planned.to_dict())
@@ -82,7 +88,7 @@ def train(wait: bool, timeout: float | None, retry: bool, **options: Any) -> Non
     from ift_sagemaker.report.progress import UploadBar, saying, watching
 
     session = session_of(options)
-    rows, run = _rows(options), _run(options)
+    rows, run = _rows(session, options), _run(session, options)
     session.on_fetch = saying(options["model"])
     with UploadBar() as bar:
         session.on_upload = bar
@@ -94,16 +100,15 @@ def train(wait: bool, timeout: float | None, retry: bool, **options: Any) -> Non
             job.wait(timeout, on_progress)
 
 
-def _rows(options: dict[str, Any]) -> Any:
-    from ift_sagemaker.data import InstructionDataset
-
-    return InstructionDataset.read(
-        options["rows"], fields=parse_settings(options["fields"], "--field") or None
+def _rows(session: Session, options: dict[str, Any], name: str = "rows") -> InstructionDataset:
+    return session.read(
+        options[name],
+        fields=parse_settings(options["fields"], "--field") or None,
+        template=template_of(options["template"]),
     )
 
 
-def _run(options: dict[str, Any]) -> dict[str, Any]:
-    from ift_sagemaker.data import InstructionDataset
+def _run(session: Session, options: dict[str, Any]) -> dict[str, Any]:
     from ift_sagemaker.plan.spec import Compute, parse
 
     asked = {
@@ -113,9 +118,7 @@ def _run(options: dict[str, Any]) -> dict[str, Any]:
         "spot": options["spot"] or None,
     }
     compute = parse(Compute, {name: value for name, value in asked.items() if value is not None})
-    validation = options["validation"] and InstructionDataset.read(
-        options["validation"], fields=parse_settings(options["fields"], "--field") or None
-    )
+    validation = options["validation"] and _rows(session, options, "validation")
     return {
         "hyperparameters": parse_settings(options["settings"]),
         "compute": compute,

@@ -73,6 +73,8 @@ data = _group(
     {
         "check": ("ift_sagemaker.cli.data_check:check", "Every finding in rows, and their figures."),
         "convert": ("ift_sagemaker.cli.data:convert", "Rows as the files that a tuning service takes."),
+        "render": ("ift_sagemaker.cli.data_render:render", "Rows as the model will see them."),
+        "stats": ("ift_sagemaker.cli.data_stats:stats", "Rows, characters and tokens, and how they pack."),
         "targets": ("ift_sagemaker.cli.data:targets", "What `convert` can write."),
         "upload": ("ift_sagemaker.cli.data_upload:upload", "Send a file or folder to S3, once."),
     },
@@ -115,7 +117,7 @@ local = _group(
     cls=RootGroup,
     commands_at={
         "models": ("ift_sagemaker.cli.tree:models", "Foundation models: list, show, compare, pull."),
-        "data": ("ift_sagemaker.cli.tree:data", "Instruction sets: check, convert, upload."),
+        "data": ("ift_sagemaker.cli.tree:data", "Instruction sets: check, convert, render, stats, upload."),
         "plan": ("ift_sagemaker.cli.train:plan", "What a fine-tuning run would send and cost."),
         "train": ("ift_sagemaker.cli.train:train", "Start a fine-tuning run; prints its job's name."),
         "jobs": ("ift_sagemaker.cli.tree:jobs", "Training jobs: list, show, logs, wait, stop …"),

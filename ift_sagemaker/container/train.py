@@ -38,7 +38,7 @@ from ift_sagemaker.container.trainer import (
 from ift_sagemaker.wire.artifact import FORM_ADAPTER, FORM_MERGED, ModelCard
 from ift_sagemaker.wire.hyperparameters import to_wire
 from ift_sagemaker.wire.paths import CHANNEL_MODEL, MODEL_ID_VARIABLE, MLPaths
-from ift_sagemaker.wire.template import PromptTemplate
+from ift_sagemaker.wire.template import PromptTemplate, chat_fingerprint
 
 
 def run(paths: MLPaths, stop: StopRequest, environment: Mapping[str, str] = os.environ) -> None:
@@ -65,6 +65,8 @@ def run(paths: MLPaths, stop: StopRequest, environment: Mapping[str, str] = os.e
         template=_template_fields(conversations.template),
         hyperparameters=to_wire(values),
         versions=versions(),
+        template_fingerprint=conversations.template.fingerprint if conversations.template else None,
+        chat_template_fingerprint=chat_fingerprint(learner.tokenizer.chat_template),
     )
     save(learner, card, paths.model)
 

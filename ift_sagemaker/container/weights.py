@@ -13,7 +13,7 @@ import transformers
 
 from ift_sagemaker.container.precision import Precision
 from ift_sagemaker.errors import WeightsError
-from ift_sagemaker.wire.artifact import CARD_FILE
+from ift_sagemaker.wire.artifact import CARD_FILE, ModelCard
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -63,11 +63,13 @@ def load_model(folder: Path, precision: Precision) -> Any:
 def load_tuned(folder: Path, base_folder: Path | None, precision: Precision) -> tuple[Any, Any]:
     """Model and tokenizer of what a training job left: a merged checkpoint, or an adapter over its base.
 
-    Adapters are merged in memory, so both forms run equally fast.
+    Adapters are merged in memory, so both forms run equally fast. Raises TemplateMismatchError where the
+    tokenizer's chat template is not the one that was trained with.
     """
-    if not is_adapter(folder):
-        return load_model(folder, precision), load_tokenizer(folder)
     require_safetensors(folder)
+    if not is_adapter(folder):
+        tokenizer = _checked_tokenizer(folder, folder)
+        return load_model(folder, precision), tokenizer
     if base_folder is None or not base_folder.is_dir():
         raise WeightsError(
             f"{folder} holds an adapter, which needs its base model; give the base as well "
@@ -75,9 +77,19 @@ def load_tuned(folder: Path, base_folder: Path | None, precision: Precision) -> 
         )
     from ift_sagemaker.container.adapters import load_adapted, merged
 
-    adapted = load_adapted(load_model(base_folder, precision), folder)
     has_tokenizer = (folder / "tokenizer_config.json").exists()
-    return merged(adapted).eval(), load_tokenizer(folder if has_tokenizer else base_folder)
+    tokenizer = _checked_tokenizer(folder if has_tokenizer else base_folder, folder)
+    adapted = load_adapted(load_model(base_folder, precision), folder)
+    return merged(adapted).eval(), tokenizer
+
+
+def _checked_tokenizer(folder: Path, model: Path) -> Any:
+    """The tokenizer of `folder`, whose chat template is the one that `model` was trained with."""
+    tokenizer = load_tokenizer(folder)
+    card = ModelCard.read(model)
+    if card is not None:
+        card.check_templates(tokenizer.chat_template)
+    return tokenizer
 
 
 def save_tokenizer(tokenizer: Any, folder: Path) -> None:

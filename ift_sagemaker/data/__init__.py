@@ -9,8 +9,12 @@ from ift_sagemaker.data.dataset import InstructionDataset
 from ift_sagemaker.data.depth import RULES, Depth
 from ift_sagemaker.data.finding import Finding
 from ift_sagemaker.data.formats import FORMATS
+from ift_sagemaker.data.rendering import RenderedRow
 from ift_sagemaker.data.report import DatasetReport, LengthStats
+from ift_sagemaker.data.statistics import DatasetStats
 from ift_sagemaker.data.targets import TARGETS
+from ift_sagemaker.data.tokenizer import ModelTokenizer
+from ift_sagemaker.data.tokens import TokenCounter
 
 if TYPE_CHECKING:
     from ift_sagemaker.data.checking import check
@@ -22,11 +26,15 @@ __all__ = [
     "TARGETS",
     "Conversion",
     "DatasetReport",
+    "DatasetStats",
     "Depth",
     "Examination",
     "Finding",
     "InstructionDataset",
     "LengthStats",
+    "ModelTokenizer",
+    "RenderedRow",
+    "TokenCounter",
     "check",
     "convert",
 ]

@@ -5,27 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from os import PathLike, fspath
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
-from ift_sagemaker.data.containers import read_files
-from ift_sagemaker.data.conversion import shape_of
+from ift_sagemaker.data.containers import read_files, template_beside
+from ift_sagemaker.data.conversion import shape_for
 from ift_sagemaker.data.depth import EVERYTHING, Depth
 from ift_sagemaker.data.examination import Examination
 from ift_sagemaker.data.fields import FieldMap
 from ift_sagemaker.data.finding import Findings
-from ift_sagemaker.data.formats import BY_NAME, DETECTION_ROWS, RowShape, joined_prompt
+from ift_sagemaker.data.formats import DETECTION_ROWS, RowShape, joined_prompt
 from ift_sagemaker.data.instruction import Row
 from ift_sagemaker.data.limits import TargetRules, Tokens
 from ift_sagemaker.data.report import DatasetReport
 from ift_sagemaker.data.rules import plainly_good, rules_of
+from ift_sagemaker.data.sources import Source, Stored
 from ift_sagemaker.data.tally import LedgerFindings
 from ift_sagemaker.data.targets import TARGETS
 from ift_sagemaker.errors import ConfigError
 from ift_sagemaker.wire.template import ALPACA, PromptTemplate
 
-Source = str | PathLike[str]
 Sources = Source | Sequence[Source]
 _Placed = tuple[str, int, Row]
 _TOLD_EVERY = 1_000
@@ -59,7 +58,7 @@ class Check:
     def report(self, sources: Sources, against: Sources | None = None) -> DatasetReport:
         """The report of the sources."""
         with self.examined(sources, against) as examination:
-            return examination.report(", ".join(map(str, _paths(sources))))
+            return examination.report(", ".join(map(str, _all(sources))))
 
     def examined(self, sources: Sources, against: Sources | None = None) -> Examination:
         """The examination of the sources: to be reported, or saved and merged with those of other parts."""
@@ -69,9 +68,9 @@ class Check:
                 examination.tally.name("target", self.target)
             if self.count_tokens is not None:
                 examination.tally.name("tokens", "counted by a tokenizer")
-            for source in _paths(sources):
+            for source in _all(sources):
                 _Reading(self, examination, source).examine()
-            for source in _paths(against or ()):
+            for source in _all(against or ()):
                 _Reading(self, examination, source).hold_out()
         except BaseException:
             examination.close()
@@ -101,16 +100,17 @@ def check(
     return chosen.report(source, against)
 
 
-def _paths(sources: Sources) -> list[Path]:
-    return [Path(one) for one in ([sources] if isinstance(sources, (str, PathLike)) else sources)]
+def _all(sources: Sources) -> list[Source]:
+    return [sources] if isinstance(sources, (str, PathLike, Stored)) else list(sources)
 
 
 class _Reading:
     """One source being read."""
 
-    def __init__(self, check: Check, examination: Examination, source: Path) -> None:
+    def __init__(self, check: Check, examination: Examination, source: Source) -> None:
         self._check, self._examination, self._tally = check, examination, examination.tally
-        self._source = fspath(source)
+        self._rows_at, self._source = source, str(source)
+        self._template = check.template or template_beside(source)
         # two: reading may be ahead of the rules, in the next file of a folder
         self._read: Findings = LedgerFindings(self._source, self._tally.ledger)
         self._ruled: Findings = LedgerFindings(self._source, self._tally.ledger)
@@ -124,7 +124,7 @@ class _Reading:
         self._tally.name("format", shape.name)
         self._ruled.field_of = shape.field
         read = self._usable(rows, shape, count=True)
-        examine = _Examiner(self._check, self._examination, shape)
+        examine = _Examiner(self._check, self._examination, shape, self._template)
         for path, line, row in read:
             examine.take(path, line, row, self._ruled)
 
@@ -136,7 +136,7 @@ class _Reading:
             self._read.raise_errors()
             return
         shape, rows = found
-        parts = parts_of(shape, self._check.template)
+        parts = parts_of(shape, self._template)
         for path, line, row in self._usable(rows, shape, count=False):
             self._examination.hold_out(path, line, parts(row)[0])
 
@@ -148,20 +148,19 @@ class _Reading:
                 self._read.path = self._source
                 self._read.add(0, "", "empty-file", "has no rows")
             return None
-        chosen = self._check.template is not None and self._check.format is None
         own = Findings(self._source)  # raises only where no format is known
-        shape = BY_NAME["alpaca"] if chosen else shape_of(self._check.format, [row for *_, row in first], own)
+        shape = shape_for(self._check.format, self._template, [row for *_, row in first], own)
         return shape, chain(first, rows)
 
     def _placed(self) -> Iterator[_Placed]:
         findings = self._read
         mapping = FieldMap(self._check.fields) if self._check.fields else None
-        for line, row in read_files(Path(self._source), findings):
+        for line, row in read_files(self._rows_at, findings):
             yield findings.path, line, mapping.apply(row) if mapping else row
 
     def _usable(self, rows: Iterable[_Placed], shape: RowShape, *, count: bool) -> Iterator[_Placed]:
         """Canonical rows in which the rules found no error."""
-        rules = rules_of(shape.canonical, self._check.template, tools=self._check.target is not None)
+        rules = rules_of(shape.canonical, self._template, tools=self._check.target is not None)
         is_plainly_good, findings, read = plainly_good(rules), self._ruled, shape.read
         counts, on_rows = self._tally.rows, self._check.on_rows
         for path, line, source_row in rows:
@@ -180,14 +179,16 @@ class _Reading:
 class _Examiner:
     """What becomes of a usable row: the target's rules, its tokens, the examination of its texts."""
 
-    def __init__(self, check: Check, examination: Examination, shape: RowShape) -> None:
+    def __init__(
+        self, check: Check, examination: Examination, shape: RowShape, template: PromptTemplate | None
+    ) -> None:
         self._examination = examination
         self._tally = examination.tally
-        self._parts = parts_of(shape, check.template)
+        self._parts = parts_of(shape, template)
         self._tokens = Tokens(check.count_tokens)
-        self._row_rules = rules_of(shape.canonical, check.template, tools=check.target is not None)
+        self._row_rules = rules_of(shape.canonical, template, tools=check.target is not None)
         target = TARGETS[check.target] if check.target is not None else None
-        self._rules = TargetRules(target, shape, check.template) if target else None
+        self._rules = TargetRules(target, shape, template) if target else None
 
     def take(self, path: str, line: int, row: Row, findings: Findings) -> None:
         try:
@@ -229,6 +230,8 @@ def parts_of(shape: RowShape, template: PromptTemplate | None) -> Callable[[Row]
             return lambda row: (row["text"], "")
         case "label":
             return lambda row: (f"{row['text']}\n{row.get('second_text') or ''}".strip("\n"), row["label"])
+        case "image":
+            return lambda row: (str(row.get("caption") or ""), "")
         case "preference":
             return lambda row: (said(row["messages"]), f"{row['chosen']}\n\n{row['rejected']}")
 

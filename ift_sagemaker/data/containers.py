@@ -1,24 +1,22 @@
 """From files to numbered rows: JSON lines, JSON, CSV, Parquet and plain text, compressed or not, or a folder.
 
 Nothing is held but the row at hand, so memory does not grow with the file. A row's number is its line, in
-Parquet its place.
+Parquet its place. Files lie on this machine or in S3 (`sources`).
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
 import json
 import re
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
+from ift_sagemaker.data import images
 from ift_sagemaker.data.finding import Findings
+from ift_sagemaker.data.labels import LABELS_FILE
 from ift_sagemaker.data.lines import (
     MAX_DEPTH,
     MAX_LINE_BYTES,
@@ -26,107 +24,79 @@ from ift_sagemaker.data.lines import (
     read_objects,
     strict_loads,
 )
+from ift_sagemaker.data.sources import CompressionError, Source, SourceFile, found_at, opened
 from ift_sagemaker.errors import UnsupportedError
+from ift_sagemaker.wire.template import TEMPLATE_FILE, PromptTemplate
 
 Row = dict[str, Any]
 Numbered = Iterator[tuple[int, Row]]
 
-MAX_RATIO = 500
-"""Bytes that one compressed byte may become, once there are more than 64 MiB."""
-_FREE_BYTES = 64 << 20
+BESIDE = (TEMPLATE_FILE, LABELS_FILE, images.INFO_FILE)
+"""Files of a folder of rows that hold no rows."""
 _BUFFER = 1 << 20
 _PARQUET_ROWS = 1000
 
 
-def read_files(path: Path, findings: Findings) -> Numbered:
-    """Rows of a file, or of every data file of a folder in the order of names; errors are findings."""
-    if not path.is_dir():
-        yield from _read_file(path, findings)
+def read_files(source: Source, findings: Findings) -> Numbered:
+    """Rows of a file, or of every data file of a folder in the order of names; errors are findings.
+
+    A folder of images gives a row an image (see `images`). Files that stand beside rows (a template, the
+    names of labels) hold none.
+    """
+    file, files = found_at(source)
+    if file is not None:
+        yield from read_file(file, findings)
         return
-    files = sorted(file for file in path.iterdir() if file.is_file() and _container_of(file) in _READERS)
-    if not files:
-        findings.add(0, "", "file", f"holds no file that ends in one of {', '.join(sorted(_READERS))}")
-    for file in files:
-        findings.path = str(file)
-        yield from _read_file(file, findings)
+    if images.has_prompts(files):
+        yield from images.read_images(files, findings)
+        return
+    rows = [file for file in files if file.container in READERS and file.name not in BESIDE]
+    if not rows:
+        findings.add(0, "", "file", f"holds no file that ends in one of {', '.join(sorted(READERS))}")
+    names = _label_names(files, findings)
+    for file in rows:
+        findings.path = file.address
+        for number, row in read_file(file, findings):
+            yield number, _with_name(row, names) if names else row
 
 
-def _container_of(path: Path) -> str:
-    """The suffix that tells the container, that of the compression left out."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in _OPENERS:
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""
+def template_beside(source: Source) -> PromptTemplate | None:
+    """The template that lies in a folder of rows, as JumpStart has it; None where there is none."""
+    for file in found_at(source)[1]:
+        if file.name == TEMPLATE_FILE:
+            with file.open() as stream:
+                return PromptTemplate.from_json(stream.read(MAX_LINE_BYTES).decode("utf-8", "replace"))
+    return None
 
 
-def _read_file(path: Path, findings: Findings) -> Numbered:
-    read = _READERS.get(_container_of(path), _read_json)
+def read_file(file: SourceFile, findings: Findings) -> Numbered:
+    """Rows of one file; without a known suffix it is taken for JSON."""
+    read = READERS.get(file.container, _read_json)
     try:
-        with _opened(path) as file:
-            yield from read(file, findings)
+        with opened(file) as stream:
+            yield from read(stream, findings)
     except OSError as error:
         findings.add(0, "", "file", f"cannot be read: {error.strerror or error}")
-    except _CompressionError as error:
+    except CompressionError as error:
         findings.add(0, "", "compression", f"cannot be decompressed: {error}")
 
 
-class _CompressionError(Exception):
-    """A compressed file is damaged, or far more comes out of it than any text would give."""
+def _label_names(files: list[SourceFile], findings: Findings) -> dict[str, str]:
+    """The names of numbered labels that stand beside a data.csv; empty where there are none."""
+    for file in files:
+        if file.name == LABELS_FILE and any(other.name == "data.csv" for other in files):
+            try:
+                with file.open() as stream:
+                    names = strict_loads(stream.read(MAX_LINE_BYTES).decode("utf-8"))
+                return {str(number): str(name) for number, name in names.items()}
+            except (OSError, ValueError, AttributeError) as error:
+                findings.path = file.address
+                findings.add(0, "", "labels", f"is no object of numbers and names: {error}")
+    return {}
 
 
-class _Counted(io.RawIOBase):
-    """Reads `inner`, as long as what comes out stays within the ratio of what went in."""
-
-    def __init__(self, inner: IO[bytes], compressed: IO[bytes], errors: tuple[type[Exception], ...]) -> None:
-        self._inner, self._compressed, self._count = inner, compressed, 0
-        self._errors = errors
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            data = self._inner.read(len(buffer))
-        except self._errors as error:
-            raise _CompressionError(str(error) or "its end is missing") from error
-        self._count += len(data)
-        if self._count > _FREE_BYTES and self._count > MAX_RATIO * max(1, self._compressed.tell()):
-            raise _CompressionError(f"it grows beyond {MAX_RATIO} times its size")
-        buffer[: len(data)] = data
-        return len(data)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    with path.open("rb", buffering=_BUFFER) as file:
-        opener = _OPENERS.get(path.suffix.lower())
-        if opener is None:
-            yield file
-            return
-        inner, errors = opener(file)
-        with inner, io.BufferedReader(_Counted(inner, file, errors), _BUFFER) as counted:
-            yield cast("IO[bytes]", counted)
-
-
-_Opened = tuple[IO[bytes], tuple[type[Exception], ...]]
-
-
-def _gunzip(file: IO[bytes]) -> _Opened:
-    unzipped = cast("IO[bytes]", gzip.GzipFile(fileobj=file))
-    return unzipped, (EOFError, zlib.error, gzip.BadGzipFile)
-
-
-def _unzstd(file: IO[bytes]) -> _Opened:
-    try:
-        import zstandard
-    except ImportError:
-        raise UnsupportedError(
-            "a .zst file needs the package zstandard: pip install 'ift-sagemaker[data]'", feature="zstd"
-        ) from None
-    return zstandard.ZstdDecompressor().stream_reader(file), (zstandard.ZstdError,)
-
-
-_OPENERS: dict[str, Callable[[IO[bytes]], _Opened]] = {".gz": _gunzip, ".zst": _unzstd}
+def _with_name(row: Row, names: dict[str, str]) -> Row:
+    return {**row, "label": names.get(row["label"], row["label"])} if "label" in row else row
 
 
 def _read_json(file: IO[bytes], findings: Findings) -> Numbered:
@@ -250,17 +220,26 @@ def _read_csv(file: IO[bytes], findings: Findings) -> Numbered:
 
 
 def _csv_rows(reader: Any, findings: Findings) -> Numbered:
-    """Rows named by the header; a file that begins with a whole number has none: label, text, second text."""
+    """Rows named by the header. A file whose first line has a whole number for a label has none."""
     first = next(reader, None)
     if first is None:
         return
-    headless = 2 <= len(first) <= 3 and first[0].strip().isdigit()
-    names = ("label", "text", "second_text")[: len(first)] if headless else tuple(first)
-    if headless:
+    labelled = _headless(first)
+    names = labelled or tuple(first)
+    if labelled:
         yield reader.line_num, dict(zip(names, first, strict=True))
     for cells in reader:
         if cells and (row := _named(names, cells, reader.line_num, findings)) is not None:
             yield reader.line_num, row
+
+
+def _headless(first: list[str]) -> tuple[str, ...]:
+    """Names of the columns of labelled texts without a header; none where the first line is one."""
+    if 2 <= len(first) <= 3 and first[0].strip().isdigit():
+        return ("label", "text", "second_text")[: len(first)]
+    if len(first) == 2 and first[1].strip().isdigit():
+        return ("text", "label")
+    return ()
 
 
 def _named(names: tuple[str, ...], cells: list[str], number: int, findings: Findings) -> Row | None:
@@ -317,7 +296,7 @@ def _read_parquet(file: IO[bytes], findings: Findings) -> Numbered:
         findings.add(0, "", "parquet", f"is not Parquet: {error}")
 
 
-_READERS: dict[str, Callable[[IO[bytes], Findings], Numbered]] = {
+READERS: dict[str, Callable[[IO[bytes], Findings], Numbered]] = {
     ".jsonl": _read_json,
     ".json": _read_json,
     ".ndjson": _read_json,

@@ -11,15 +11,20 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ift_sagemaker.data.containers import read_files
+from ift_sagemaker.data.containers import read_files, template_beside
 from ift_sagemaker.data.fields import FieldMap
 from ift_sagemaker.data.finding import Finding, Findings
 from ift_sagemaker.data.formats import BY_NAME, DETECTION_ROWS, FORMATS, RowShape, detect
-from ift_sagemaker.data.instruction import Row
+from ift_sagemaker.data.images import is_image
+from ift_sagemaker.data.instruction import OPTIONAL_FIELDS, Row
+from ift_sagemaker.data.labels import label_map
 from ift_sagemaker.data.rules import plainly_good, rules_of
+from ift_sagemaker.data.sources import Source, open_address
 from ift_sagemaker.data.targets import TARGETS, NotHeldError, Sheet, Target
 from ift_sagemaker.errors import ConfigError, DatasetError
 from ift_sagemaker.wire.template import PromptTemplate
+
+_BUFFER = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -38,15 +43,22 @@ class Conversion:
 
 
 def convert(
-    source: str | PathLike[str],
+    source: Source,
     destination: str | PathLike[str],
     *,
     to: str,
     format: str | None = None,  # noqa: A002 - the word of the field
     fields: Mapping[str, str] | None = None,
     template: PromptTemplate | None = None,
+    labels: Mapping[str, object] | None = None,
+    images_at: str | None = None,
 ) -> Conversion:
     """Writes the rows of `source`, a file or a folder, as the files of target `to` into folder `destination`.
+
+    `source` may be in S3 (`Session.at`). `labels` numbers the labels of a classification, as
+    `{"negative": 0, "positive": 1}`; without it they are numbered as they come, and numbers stay as they are.
+    `images_at` is the `s3://` address below which the written folder will lie, for targets whose rows name
+    images in S3.
 
     Memory does not grow with the rows. The folder appears when it is whole: where any row is wrong or cannot
     be held by the target without loss, DatasetError names every such row and nothing is written.
@@ -62,19 +74,21 @@ def convert(
     desk = place.with_name(f".{place.name}.{os.getpid()}.partial")
     desk.mkdir(parents=True)
     try:
-        rows = _numbered(Path(source), findings, fields)
-        shape, rows = _with_shape(rows, findings, format)
-        sheet = Sheet(template)
-        count = _write(rows, desk / chosen.file, chosen, shape, sheet, findings)
+        template = template or template_beside(source)
+        rows = _numbered(source, findings, fields)
+        shape, rows = _with_shape(rows, findings, format, template)
+        sheet = Sheet(template, None if labels is None else label_map(labels), images_at)
+        path = desk / chosen.file if chosen.file else Path(os.devnull)
+        count = _write(rows, path, chosen, shape, sheet, findings)
         _check_count(count, chosen, findings)
         findings.path = str(source)
         findings.raise_errors()
-        for name, content in chosen.beside(sheet).items():
-            (desk / name).write_bytes(content)
+        _write_beside(desk, chosen, sheet, source, findings)
+        findings.raise_errors()
         desk.rename(place)
     finally:
         shutil.rmtree(desk, ignore_errors=True)
-    files = tuple(sorted(path.name for path in place.iterdir()))
+    files = tuple(sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()))
     return Conversion(str(source), shape.name, to, count, files, findings.warnings)
 
 
@@ -90,8 +104,29 @@ def _target(name: str) -> Target:
         ) from None
 
 
+def _write_beside(desk: Path, target: Target, sheet: Sheet, source: Source, findings: Findings) -> None:
+    """Further files and copies of images; what cannot be written is a finding."""
+    try:
+        for name, content in target.beside(sheet).items():
+            (desk / name).write_bytes(content)
+    except NotHeldError as loss:
+        findings.add(0, "", "not-held", f"{target.name} cannot hold {loss}")
+    for name, address in sheet.copies.items():
+        copy = desk / name
+        copy.parent.mkdir(exist_ok=True)
+        try:
+            with open_address(address, source) as image, copy.open("wb") as file:
+                start = image.read(_BUFFER)
+                if not is_image(start):
+                    findings.add(0, "image", "image", f"{address} is neither PNG nor JPEG")
+                file.write(start)
+                shutil.copyfileobj(image, file, _BUFFER)
+        except OSError as error:
+            findings.add(0, "image", "file", f"{address} cannot be copied: {error.strerror or error}")
+
+
 def _numbered(
-    source: Path, findings: Findings, fields: Mapping[str, str] | None
+    source: Source, findings: Findings, fields: Mapping[str, str] | None
 ) -> Iterator[tuple[int, Row]]:
     rows = read_files(source, findings)
     if not fields:
@@ -101,14 +136,30 @@ def _numbered(
 
 
 def _with_shape(
-    rows: Iterator[tuple[int, Row]], findings: Findings, name: str | None
+    rows: Iterator[tuple[int, Row]], findings: Findings, name: str | None, template: PromptTemplate | None
 ) -> tuple[RowShape, Iterator[tuple[int, Row]]]:
     """The shape of the rows, and all of the rows: the first few are looked at and put back."""
     first = list(islice(rows, DETECTION_ROWS))
     if not first:
         findings.add(0, "", "empty-file", "has no rows")
         findings.raise_errors()
-    return shape_of(name, [row for _, row in first], findings), chain(first, rows)
+    return shape_for(name, template, [row for _, row in first], findings), chain(first, rows)
+
+
+def shape_for(
+    name: str | None, template: PromptTemplate | None, first: list[Row], findings: Findings
+) -> RowShape:
+    """The shape of rows, for which there may be a template with fields as the rows have them.
+
+    Where they do not, the template may name the canonical fields of the shape that the rows have.
+    """
+    if template is None or name is not None:
+        return shape_of(name, first, findings)
+    detected = detect(first)
+    needed = set(template.fields) - OPTIONAL_FIELDS
+    if detected is not None and (detected.canonical != "alpaca" or not needed <= first[0].keys()):
+        return detected
+    return BY_NAME["alpaca"]
 
 
 def shape_of(name: str | None, first: list[Row], findings: Findings) -> RowShape:

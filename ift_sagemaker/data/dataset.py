@@ -7,23 +7,35 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from html import escape
-from itertools import chain
-from os import PathLike, fspath
+from itertools import chain, islice
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import jsonlines
 
-from ift_sagemaker.data.containers import read_files
-from ift_sagemaker.data.conversion import canonical_rows, shape_of
+from ift_sagemaker.data.containers import read_files, template_beside
+from ift_sagemaker.data.conversion import canonical_rows, shape_for
 from ift_sagemaker.data.fields import FieldMap
 from ift_sagemaker.data.finding import Finding, Findings
-from ift_sagemaker.data.formats import BY_NAME, DETECTION_ROWS, Format, RowShape
-from ift_sagemaker.data.instruction import Row
+from ift_sagemaker.data.formats import DETECTION_ROWS, Format, RowShape
+from ift_sagemaker.data.instruction import OPTIONAL_FIELDS, Row
+from ift_sagemaker.data.rendering import RenderedRow, render_row
 from ift_sagemaker.data.report import DatasetReport
 from ift_sagemaker.data.rules import RowRules, rules_of
+from ift_sagemaker.data.sources import Source
 from ift_sagemaker.data.split import split_by_prompt
-from ift_sagemaker.errors import ConfigError, UnsupportedError
+from ift_sagemaker.data.statistics import (
+    SAMPLE_ROWS,
+    DatasetStats,
+    characters_of,
+    filled_columns,
+    token_stats,
+)
+from ift_sagemaker.data.tokenizer import ModelTokenizer
+from ift_sagemaker.data.tokens import TokenCounter
+from ift_sagemaker.errors import ConfigError, TemplateError, UnsupportedError
+from ift_sagemaker.wire.hyperparameters import parse_hyperparameters
 from ift_sagemaker.wire.rows import TRAIN_FILE, encode_row, to_messages
 from ift_sagemaker.wire.template import ALPACA, TEMPLATE_FILE, PromptTemplate
 
@@ -32,13 +44,15 @@ if TYPE_CHECKING:
 
     from ift_sagemaker.data.depth import Depth
 
+DEFAULT_LENGTH = int(parse_hyperparameters({})["max_input_length"])
+"""Tokens of the longest row that a run takes unless it says otherwise."""
 _SHOWN_ROWS = 5
 _SHOWN_CELL = 80
 _Numbered = Sequence[tuple[int, Mapping[str, Any]]]
 
 
 class InstructionDataset:
-    """Instruction rows in memory, checked. Made by `read`, `from_rows`, `from_pandas`."""
+    """Instruction rows in memory, checked. Made by `read`, `from_rows`, `from_pandas`, `from_datasets`."""
 
     def __init__(
         self,
@@ -60,13 +74,15 @@ class InstructionDataset:
     @classmethod
     def read(
         cls,
-        path: str | PathLike[str],
+        path: Source,
         *,
         format: str | None = None,  # noqa: A002
         fields: Mapping[str, str] | None = None,
         template: PromptTemplate | None = None,
     ) -> InstructionDataset:
         """The rows of a file, or of a folder's files: JSON lines, JSON, CSV, Parquet, .gz and .zst.
+
+        In S3 as well, through a session (`Session.read`). A folder's own `template.json` is its template.
 
         `format` is one of `ift_sagemaker.data.FORMATS`; without it, it is seen from the first rows.
 
@@ -75,12 +91,12 @@ class InstructionDataset:
         it names. Raises DatasetError with every finding of the file, TemplateError for a placeholder that
         no row has.
         """
-        findings = Findings(fspath(path))
-        numbered = list(read_files(Path(path), findings))
-        findings.path = fspath(path)
+        findings = Findings(str(path))
+        numbered = list(read_files(path, findings))
+        findings.path = str(path)
         if not numbered:
             findings.raise_errors()
-        return cls._checked(numbered, findings, format, fields, template)
+        return cls._checked(numbered, findings, format, fields, template or template_beside(path))
 
     @classmethod
     def from_rows(
@@ -108,6 +124,30 @@ class InstructionDataset:
         return cls._checked(numbered, Findings("<frame>"), format, fields, template)
 
     @classmethod
+    def from_datasets(
+        cls,
+        rows: Iterable[Mapping[str, Any]] | Mapping[str, Any],
+        *,
+        format: str | None = None,  # noqa: A002
+        fields: Mapping[str, str] | None = None,
+        template: PromptTemplate | None = None,
+        limit: int | None = None,
+    ) -> InstructionDataset:
+        """A dataset of a split of Hugging Face `datasets`: a `Dataset` or a streamed `IterableDataset`.
+
+        `limit` ends a stream after so many rows; absent values count as absent fields. Raises ConfigError
+        for a `DatasetDict`, of which one split has to be chosen.
+        """
+        if isinstance(rows, Mapping):
+            raise ConfigError(
+                f"choose a split, as in data[{next(iter(rows), 'train')!r}]; there are {', '.join(rows)}",
+                field="rows",
+                allowed="a Dataset or an IterableDataset",
+            )
+        numbered = list(enumerate(map(_present, islice(rows, limit)), start=1))
+        return cls._checked(numbered, Findings("<datasets>"), format, fields, template)
+
+    @classmethod
     def _checked(
         cls,
         numbered: _Numbered,
@@ -124,7 +164,7 @@ class InstructionDataset:
         shape = _shape(format_name, template, [row for _, row in mapped], findings)
         rows = list(canonical_rows(iter(mapped), shape))
         if template is not None:
-            template.check({"input", *chain.from_iterable(row for _, row in rows)})
+            template.check({*OPTIONAL_FIELDS, *chain.from_iterable(row for _, row in rows)})
         template = template or (ALPACA if shape.canonical == "alpaca" else None)
         rules = _rules_of(template)
         findings.field_of = shape.field
@@ -194,6 +234,60 @@ class InstructionDataset:
                     examination.hold_out(against.path, line, prompt)
             return examination.report(self.path)
 
+    def render(
+        self, tokenizer: ModelTokenizer | str | PathLike[str] | None = None, *, rows: int | None = None
+    ) -> list[RenderedRow]:
+        """The first `rows` (all) as the model will see them, with what is trained marked.
+
+        `tokenizer` is a model's folder or `tokenizer.json`: the text is then, by its chat template, that of
+        the very tokens that are trained on. Without one the turns are shown. Raises TemplateError, with the
+        row's place, where the chat template refuses a row.
+        """
+        chosen = _tokenizer(tokenizer)
+        rendered = []
+        for line, row in zip(self._lines[:rows], self._rows[:rows], strict=True):
+            try:
+                rendered.append(render_row(line, to_messages(row, self.template), chosen))
+            except TemplateError as error:
+                raise TemplateError(f"{self.path}:{line}: {error.message}", field=error.field) from error
+        return rendered
+
+    def stats(
+        self,
+        tokenizer: ModelTokenizer | str | PathLike[str] | None = None,
+        *,
+        max_length: int = DEFAULT_LENGTH,
+        exact: bool = False,
+        seed: int = 0,
+    ) -> DatasetStats:
+        """Rows, columns, characters and tokens, and how they pack into sequences of `max_length` tokens.
+
+        By `tokenizer` the tokens of 2,000 rows drawn by `seed` are counted and those of all told with an
+        error, or with `exact` all are counted (about a second for a million tokens). Without a tokenizer they
+        are estimated, and said to be.
+        """
+        if max_length < 1:
+            raise ConfigError(
+                f"max_length is at least 1 token, got {max_length}", field="max_length", value=max_length
+            )
+        conversations = [to_messages(row, self.template) for row in self._rows]
+        counter = TokenCounter(_tokenizer(tokenizer))
+        return DatasetStats(
+            self.path,
+            self.format,
+            len(self),
+            filled_columns(self._rows),
+            sum(map(characters_of, conversations)),
+            token_stats(
+                conversations,
+                self._lines,
+                counter,
+                max_length=max_length,
+                sample=None if exact else SAMPLE_ROWS,
+                seed=seed,
+            ),
+        )
+
     def split(
         self, *, test_size: float = 0.2, seed: int = 0
     ) -> tuple[InstructionDataset, InstructionDataset]:
@@ -262,6 +356,10 @@ class InstructionDataset:
         return f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def _tokenizer(named: ModelTokenizer | str | PathLike[str] | None) -> ModelTokenizer | None:
+    return named if named is None or isinstance(named, ModelTokenizer) else ModelTokenizer(named)
+
+
 def _rules_of(template: PromptTemplate | None) -> RowRules:
     return rules_of("chat" if template is None else "alpaca", template)
 
@@ -270,13 +368,11 @@ def _shape(
     name: str | None, template: PromptTemplate | None, rows: Sequence[Row], findings: Findings
 ) -> RowShape:
     """The shape of rows that can be learnt as instructions or conversations."""
-    if template is not None and name is not None and BY_NAME.get(name, BY_NAME["text"]).canonical == "chat":
+    shape = shape_for(name, template, list(rows[:DETECTION_ROWS]), findings)
+    if template is not None and shape.canonical == "chat":
         raise ConfigError(
-            "chat rows take no template: the model's own chat template applies", field="template"
+            f"{shape.name} rows take no template: the model's own chat template applies", field="template"
         )
-    if template is not None and name is None:
-        return BY_NAME["alpaca"]
-    shape = shape_of(name, list(rows[:DETECTION_ROWS]), findings)
     if shape.canonical not in ("alpaca", "chat"):
         raise UnsupportedError(
             f"{findings.path} has {shape.name} rows, which are no instructions: `ift data convert` writes"
@@ -299,6 +395,12 @@ def _plain_rows(frame: pd.DataFrame) -> Iterator[Row]:
             for name, value in row.items()
             if not (pd.api.types.is_scalar(value) and pd.isna(value))
         }
+
+
+def _present(row: Mapping[str, Any]) -> Row:
+    """A row of Hugging Face `datasets` in plain values; arrays and tensors become lists."""
+    plain = {str(name): value.tolist() if hasattr(value, "tolist") else value for name, value in row.items()}
+    return {name: value for name, value in plain.items() if value is not None}
 
 
 def _cell(value: Any) -> str:

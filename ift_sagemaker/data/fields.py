@@ -9,7 +9,10 @@ from ift_sagemaker.data.instruction import Row
 
 
 class FieldMap:
-    """Renames source fields to canonical ones; a source is a key of the row or a dotted path into it."""
+    """Renames source fields to canonical ones; a source is a key of the row or a dotted path into it.
+
+    Whole numbers in a path are places in a list, from 0, or from its end where negative: `turns.-1.text`.
+    """
 
     def __init__(self, fields: Mapping[str, str] | None) -> None:
         self._fields = dict(fields or {})
@@ -28,5 +31,14 @@ def _lookup(row: Mapping[str, Any], source: str) -> Any:
         return row[source]
     value: Any = row
     for part in source.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+        value = _below(value, part)
     return value
+
+
+def _below(value: Any, part: str) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(part)
+    if isinstance(value, list) and part.removeprefix("-").isdecimal() and part.isascii():
+        place = int(part)
+        return value[place] if -len(value) <= place < len(value) else None
+    return None

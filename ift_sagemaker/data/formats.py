@@ -1,8 +1,9 @@
 """The shapes that rows come in: a table. Each brings its rows into a canonical shape.
 
 Canonical are `alpaca` (instruction, input, output), `chat` (messages as OpenAI has them), `text`, `label`
-(label, text, second_text) and `preference` (messages, chosen, rejected). Bringing a row into its canonical
-shape checks nothing and drops nothing: what does not fit stays as it is for the rules to name.
+(label, text, second_text), `preference` (messages, chosen, rejected) and `image` (image, caption). Bringing a
+row into its canonical shape checks nothing and drops nothing: what does not fit stays as it is for the rules
+to name.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 from ift_sagemaker.data.instruction import Row
 
-Format = Literal["alpaca", "chat", "text", "label", "preference"]
+Format = Literal["alpaca", "chat", "text", "label", "preference", "image"]
 
 DETECTION_ROWS = 20
 BEDROCK_SCHEMA = "bedrock-conversation-2024"
@@ -261,6 +262,8 @@ SHAPES: tuple[RowShape, ...] = (
         _keys("question answer"),
         **_renamed({"instruction": "question", "output": "answer"}),
     ),
+    RowShape("image-folder", "image", _keys("image caption")),
+    RowShape("image-ref", "image", _keys("image-ref caption"), **_renamed({"image": "image-ref"})),
     RowShape("label", "label", _keys("label text")),
     RowShape("text", "text", _keys("text")),
 )

@@ -11,6 +11,8 @@ from ift_sagemaker.wire.template import PromptTemplate
 
 Row = dict[str, Any]
 
+OPTIONAL_FIELDS = frozenset({"input", "context"})
+"""Fields of a prompt that a row may leave out, which means they are empty."""
 _TEXT_COLUMNS = ("instruction", "input", "output")
 
 
@@ -19,19 +21,20 @@ class InstructionFormat:
 
     def __init__(self, template: PromptTemplate) -> None:
         self._template = template
-        self._optional_input = "input" in template.fields
-        self._required = tuple(field for field in template.fields if field != "input")
+        self._optional = tuple(field for field in template.prompt_fields if field in OPTIONAL_FIELDS)
+        self._required = tuple(field for field in template.fields if field not in self._optional)
         self._never_empty = {"instruction", *(set(template.fields) - set(template.prompt_fields))}
         self._travelling = ("instruction", *template.fields)
         needed = tuple(dict.fromkeys((*self._required, "instruction")))
         # a prompt made of an empty input alone has to be looked at
-        self._plainly_needed = needed if {*template.prompt_fields} - {"input"} else ()
+        self._plainly_needed = needed if {*template.prompt_fields} - OPTIONAL_FIELDS else ()
 
     def normalise(self, row: Mapping[str, Any], line: int, findings: Findings) -> Row | None:
         """The canonical row; None where findings were added."""
         canonical = dict(row)
-        if self._optional_input and canonical.get("input") is None:
-            canonical["input"] = ""
+        for field in self._optional:
+            if canonical.get(field) is None:
+                canonical[field] = ""
         good = [self._check(canonical, field, line, findings) for field in self._checked(canonical)]
         if not all(good):
             return None

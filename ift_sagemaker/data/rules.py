@@ -100,5 +100,7 @@ def rules_of(canonical: Format, template: PromptTemplate | None = None, *, tools
             return FieldsFormat(("text",))
         case "label":
             return FieldsFormat(("label", "text"), ("second_text",))
+        case "image":
+            return FieldsFormat(("image", "caption"), ("class_prompt",))
         case "preference":
             return PreferenceFormat()

@@ -12,8 +12,11 @@ from typing import Any
 
 import orjson
 
+from ift_sagemaker.data import images
 from ift_sagemaker.data.formats import BEDROCK_SCHEMA, joined_prompt
 from ift_sagemaker.data.instruction import Row
+from ift_sagemaker.data.labels import LABELS_FILE, LabelError, Labels
+from ift_sagemaker.data.sources import REMOTE
 from ift_sagemaker.wire.rows import TRAIN_FILE
 from ift_sagemaker.wire.template import ALPACA, TEMPLATE_FILE, PromptTemplate
 
@@ -30,15 +33,38 @@ class ReservedWordError(NotHeldError):
 
 
 class Sheet:
-    """What is written beside the rows: the template, the numbers given to labels."""
+    """What is written beside the rows: the template, the numbers given to labels, the images to copy.
 
-    def __init__(self, template: PromptTemplate | None) -> None:
+    `images_at` is the address in S3 where a folder's images will lie.
+    """
+
+    def __init__(
+        self,
+        template: PromptTemplate | None,
+        labels: Mapping[str, int] | None = None,
+        images_at: str | None = None,
+    ) -> None:
         self.template = template or ALPACA
-        self.labels: dict[str, int] = {}
+        self.labels = Labels(labels)
+        self.images_at = images_at
+        self.prompts: dict[str, str] = {}
+        self.copies: dict[str, str] = {}
+        """Address of every file that is copied, by the name of its copy."""
 
     def number(self, label: str) -> int:
-        """The label's number, from 0 in the order in which labels come."""
-        return self.labels.setdefault(label, len(self.labels))
+        try:
+            return self.labels.number(label)
+        except LabelError as error:
+            raise NotHeldError(str(error)) from None
+
+    def copied(self, address: str, folder: str = "") -> str:
+        """The name of an image's copy; raises NotHeldError where two images would have the same."""
+        name = folder + address.rsplit("/", 1)[-1]
+        if not name.lower().endswith(images.SUFFIXES):
+            raise NotHeldError(f"{address}: images are {', '.join(images.SUFFIXES)}")
+        if self.copies.setdefault(name, address) != address:
+            raise NotHeldError(f"two images named {name}")
+        return name
 
 
 Write = Callable[[Row, Sheet], bytes]
@@ -48,15 +74,15 @@ Write = Callable[[Row, Sheet], bytes]
 class Target:
     """One kind of training file. `writers` by the canonical format of the rows; `minimum` and `maximum` rows.
 
-    `beside` gives further files once all rows are written. `advised` rows are the service's advice,
-    `max_tokens` is of one row, question and answer together, `max_bytes` of the file; None where nothing is
-    known. `source` is where the limits stand.
+    `beside` gives further files once all rows are written; without a `file` there are these alone. `advised`
+    rows are the service's advice, `max_tokens` is of one row, question and answer together, `max_bytes` of
+    the file; None where nothing is known. `source` is where the limits stand.
     """
 
     name: str
     title: str
     writers: Mapping[str, Write]
-    file: str = TRAIN_FILE
+    file: str | None = TRAIN_FILE
     minimum: int = 1
     maximum: int | None = None
     advised: int | None = None
@@ -220,6 +246,8 @@ def _preference(row: Row, _: Sheet) -> bytes:
 def _text(row: Row, _: Sheet) -> bytes:
     if re.search(r"\n\s*\n", row["text"]) or row["text"] != row["text"].strip("\r\n"):
         raise NotHeldError("blank lines inside a text: in plain text they part texts")
+    if "\r\n" in row["text"] or row["text"].startswith("\ufeff"):
+        raise NotHeldError("line breaks of two characters, or a byte order mark, inside a text")
     text: str = row["text"]
     return text.encode() + b"\n\n"
 
@@ -227,7 +255,11 @@ def _text(row: Row, _: Sheet) -> bytes:
 def _labelled(text: str, second: str | None, label: str, sheet: Sheet) -> bytes:
     out = io.StringIO()
     cells = [sheet.number(label), text, *([second] if second is not None else [])]
-    csv.writer(out, lineterminator="\n").writerow(cells)
+    # Python before 3.13 leaves a lone carriage return without quotes, and readers take it for a line break
+    if "\r" in f"{text}{second}":
+        csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC).writerow(cells)
+    else:
+        csv.writer(out, lineterminator="\n").writerow(cells)
     return out.getvalue().encode()
 
 
@@ -242,8 +274,43 @@ def _template_beside(sheet: Sheet) -> Mapping[str, bytes]:
 
 
 def _labels_beside(sheet: Sheet) -> Mapping[str, bytes]:
-    numbered = {str(number): label for label, number in sheet.labels.items()}
-    return {"labels.json": json.dumps(numbered, ensure_ascii=False, indent=1).encode()}
+    gap = sheet.labels.gap()
+    if gap is not None:
+        raise NotHeldError(f"labels with a gap: they are numbers, and none is {gap}; give a map of labels")
+    return {LABELS_FILE: json.dumps(sheet.labels.names, ensure_ascii=False, indent=1).encode()}
+
+
+def _dreambooth(row: Row, sheet: Sheet) -> bytes:
+    prompts = {"instance_prompt": row["caption"]}
+    if "class_prompt" in row:
+        prompts["class_prompt"] = row["class_prompt"]
+    if sheet.prompts and sheet.prompts != prompts:
+        raise NotHeldError("a prompt of an image's own: all have one instance_prompt")
+    sheet.prompts = prompts
+    sheet.copied(row["image"])
+    return b""
+
+
+def _prompts_beside(sheet: Sheet) -> Mapping[str, bytes]:
+    return {images.INFO_FILE: json.dumps(sheet.prompts, ensure_ascii=False).encode()}
+
+
+def _captioned(shortest: int, longest: int) -> dict[str, Write]:
+    """Writers of Bedrock's pairs of an image in S3 and its caption of so many characters."""
+
+    def of_image(row: Row, sheet: Sheet) -> bytes:
+        image, caption = row["image"], row["caption"]
+        if "class_prompt" in row:
+            raise NotHeldError("a class_prompt")
+        if not shortest <= len(caption) <= longest:
+            raise NotHeldError(f"a caption of {len(caption)} characters: it has {shortest} to {longest}")
+        if not image.startswith(REMOTE):
+            if sheet.images_at is None:
+                raise NotHeldError(f"the image {image}, which is not in S3: say where it will be (images_at)")
+            image = f"{sheet.images_at.rstrip('/')}/{sheet.copied(image, 'images/')}"
+        return _line({"image-ref": image, "caption": caption})
+
+    return {"image": of_image}
 
 
 _SAME = {name: name for name in ("instruction", "input", "output")}
@@ -303,6 +370,27 @@ TARGETS: Mapping[str, Target] = {
             minimum=10,
             advised=50,
             source="OpenAI guide, supervised fine-tuning",
+        ),
+        Target(
+            "stable-diffusion",
+            "JumpStart Stable Diffusion (DreamBooth): images with dataset_info.json",
+            {"image": _dreambooth},
+            file=None,
+            beside=_prompts_beside,
+        ),
+        Target(
+            "bedrock-image",
+            "Titan Image Generator, Nova Canvas (no longer offered): images in S3 and captions",
+            _captioned(3, 1024),
+            minimum=5,
+            maximum=10_000,
+        ),
+        Target(
+            "bedrock-embedding",
+            "Titan Multimodal Embeddings: images in S3 and captions",
+            _captioned(1, 2560),
+            minimum=1_000,
+            maximum=500_000,
         ),
         Target("openai-preference", "OpenAI preferences (DPO)", {"preference": _openai_preference}),
         Target("preference", "preference pairs as TRL has them", {"preference": _preference}),

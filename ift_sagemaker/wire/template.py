@@ -126,3 +126,45 @@ class PromptTemplate:
 
 ALPACA = PromptTemplate(prompt="{instruction}\n\n{input}", completion="{output}")
 """The default for Alpaca rows; the chat template of the model adds the turn markers."""
+
+_BELOW = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request.\n\n"
+)
+TEMPLATES: Mapping[str, PromptTemplate] = {
+    "plain": ALPACA,
+    "alpaca": PromptTemplate(
+        prompt=_BELOW + "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n",
+        completion="{output}",
+    ),
+    "dolly": PromptTemplate(
+        prompt=_BELOW + "### Instruction:\n{instruction}\n\n### Input:\n{context}\n\n",
+        completion=" {response}",
+    ),
+}
+"""Ready ones by name: instruction and input alone; Stanford Alpaca's words for rows with an input
+(https://github.com/tatsu-lab/stanford_alpaca); and those of JumpStart's notebooks for Dolly's fields.
+Line breaks at the ends of a prompt are cut off, as everywhere.
+"""
+
+
+def named(name: str) -> PromptTemplate:
+    """The ready template of this name; raises TemplateError with the names there are."""
+    try:
+        return TEMPLATES[name]
+    except KeyError:
+        raise TemplateError(
+            f"no template {name!r}: there are {', '.join(TEMPLATES)}, and any file like {TEMPLATE_FILE}"
+        ) from None
+
+
+NO_CHAT_TEMPLATE = "none"
+"""The fingerprint of a tokenizer without a chat template."""
+
+
+def chat_fingerprint(template: str | Mapping[str, str] | None) -> str:
+    """First 12 hex digits of the SHA-256 of a chat template, or of several by their names."""
+    if not template:
+        return NO_CHAT_TEMPLATE
+    text = template if isinstance(template, str) else json.dumps(dict(template), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import tempfile
 from pathlib import Path
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ift_sagemaker.data import InstructionDataset, convert
 from ift_sagemaker.data.containers import read_files
 from ift_sagemaker.data.finding import Findings
 from ift_sagemaker.data.lines import read_objects
+from ift_sagemaker.data.targets import NOVA_RESERVED
+from ift_sagemaker.errors import DatasetError
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
 FILLED = TEXT.filter(lambda text: bool(text.strip()))
@@ -115,3 +120,96 @@ def test_any_bytes_in_any_file_give_rows_or_findings_and_never_a_crash(parts: li
         path.write_bytes(b"\n".join(parts))
         findings = Findings(str(path))
         assert all(isinstance(row, dict) for _, row in read_files(path, findings))
+
+
+# files are written and read: how long that takes says nothing, and a busy machine is no failure
+IN_FILES = settings(deadline=None, max_examples=40)
+PLAIN_TEXT = FILLED.filter(lambda text: not NOVA_RESERVED.search(text))
+PLAIN_TALKS = st.lists(
+    st.tuples(
+        st.one_of(st.just(""), PLAIN_TEXT), st.lists(st.tuples(PLAIN_TEXT, FILLED), min_size=1, max_size=3)
+    ),
+    min_size=10,
+    max_size=10,
+)
+
+
+@IN_FILES
+@given(PLAIN_TALKS, st.sampled_from(["bedrock-nova", "bedrock-converse"]))
+def test_any_conversation_comes_back_from_converse_as_it_was(
+    talks: list[tuple[str, list[tuple[str, str]]]], to: str
+) -> None:
+    rows = [{"messages": _messages(*talk)} for talk in talks] * 10
+    with tempfile.TemporaryDirectory() as folder:
+        source, place = Path(folder) / "rows.jsonl", Path(folder) / "out"
+        InstructionDataset.from_rows(rows).write(source)
+        convert(source, place, to=to)
+        assert list(InstructionDataset.read(place)) == rows
+
+
+@IN_FILES
+@given(st.lists(st.tuples(FILLED, FILLED), min_size=10, max_size=12))
+def test_any_question_and_answer_come_back_from_every_pair_of_names(pairs: list[tuple[str, str]]) -> None:
+    rows = [{"prompt": question, "completion": answer} for question, answer in pairs] * 10
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        asked = InstructionDataset.read(place / "rows.jsonl")
+        for to in ("bedrock-prompt-completion", "prompt-completion", "question-answer"):
+            convert(place / "rows.jsonl", place / to, to=to)
+            back = InstructionDataset.read(place / to)
+            assert [(back.prompt(row), back.completion(row)) for row in back] == [
+                (asked.prompt(row), asked.completion(row)) for row in asked
+            ]
+
+
+@IN_FILES
+@given(st.lists(st.tuples(FILLED, FILLED, FILLED), min_size=1, max_size=6), st.booleans())
+def test_any_preference_comes_back_through_openais_and_trls_way_to_write_it(
+    pairs: list[tuple[str, str, str]], with_system: bool
+) -> None:
+    rows = [
+        {
+            "prompt": _messages("Be kind." if with_system else "", [(asked, "-")])[:-1],
+            "chosen": [{"role": "assistant", "content": good}],
+            "rejected": [{"role": "assistant", "content": f"{bad}!{good}"}],
+        }
+        for asked, good, bad in pairs
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        convert(place / "rows.jsonl", place / "openai", to="openai-preference")
+        convert(place / "openai", place / "back", to="preference")
+        assert [
+            json.loads(line) for line in (place / "back" / "train.jsonl").read_bytes().splitlines()
+        ] == rows
+
+
+@IN_FILES
+@given(
+    st.lists(st.tuples(FILLED, st.sampled_from(["good", "bad", "so, so", "10 %"])), min_size=1, max_size=8)
+)
+def test_any_labelled_text_comes_back_from_a_classifiers_folder(pairs: list[tuple[str, str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        rows = [{"text": text, "label": label} for text, label in pairs]
+        (place / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        convert(place / "rows.jsonl", place / "out", to="bert")
+        findings = Findings("")
+        back = [(row["text"], row["label"]) for _, row in read_files(place / "out", findings)]
+        assert (back, findings.errors) == (pairs, ())
+
+
+@IN_FILES
+@given(st.lists(FILLED, min_size=1, max_size=8))
+def test_any_text_comes_back_from_plain_text_or_is_refused(texts: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "rows.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+        if any(re.search(r"\n\s*\n|\r\n|^[\r\n\ufeff]|[\r\n]$", text) for text in texts):
+            with pytest.raises(DatasetError, match="not-held"):
+                convert(place / "rows.jsonl", place / "out", to="domain-text")
+            return
+        convert(place / "rows.jsonl", place / "out", to="domain-text")
+        assert [row["text"] for _, row in read_files(place / "out", Findings(""))] == texts

@@ -16,6 +16,7 @@ EXAMPLES = (
     errors.DatasetError("bad rows", path="rows.jsonl", findings=["line 3"]),
     errors.SourceChangedError("changed", path="rows.jsonl"),
     errors.TemplateError("no column", field="input"),
+    errors.TemplateMismatchError("other template", trained="a" * 12, found="b" * 12),
     errors.ModelNotFoundError("no model", model_id="x", closest=["y"]),
     errors.WeightsError("no weights", model_id="x"),
     errors.UnsupportedError("not offered", feature="CreateHub"),

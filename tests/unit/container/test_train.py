@@ -17,17 +17,18 @@ from ift_sagemaker.container.batching import plan_steps
 from ift_sagemaker.container.learner import prepare_learner
 from ift_sagemaker.container.lifecycle import StopRequest
 from ift_sagemaker.container.precision import Precision
+from ift_sagemaker.container.serve import ServedModel
 from ift_sagemaker.container.train import fit, make_schedule, run
 from ift_sagemaker.container.weights import load_tuned
-from ift_sagemaker.errors import ConfigError, DatasetError
+from ift_sagemaker.errors import ConfigError, DatasetError, TemplateMismatchError
 from ift_sagemaker.wire.artifact import ModelCard
 from ift_sagemaker.wire.hyperparameters import parse_hyperparameters
 from ift_sagemaker.wire.metrics import parse_metrics
 from ift_sagemaker.wire.paths import MLPaths
 from ift_sagemaker.wire.rows import to_messages
-from ift_sagemaker.wire.template import PromptTemplate
+from ift_sagemaker.wire.template import PromptTemplate, chat_fingerprint
 from tests.unit.container.test_loss import reference_loss
-from tests.unit.container.tiny import QUICK, ROWS, TEMPLATE, encoder, make_job
+from tests.unit.container.tiny import CHATML, QUICK, ROWS, TEMPLATE, encoder, make_job
 
 FLOAT32 = Precision(torch.device("cpu"), torch.float32, "test")
 
@@ -259,3 +260,18 @@ def test_a_model_that_would_not_know_where_to_end_is_told_of(
     root = make_job(tmp_path / "ml", QUICK | {"max_steps": "1"}, endless)
     run(MLPaths(root), StopRequest(), {})
     assert "WARNING: 10 rows do not close with a token that generation stops at" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("merge", ["True", "False"])
+def test_a_model_is_not_served_with_another_chat_template_than_it_learnt(job: Any, merge: str) -> None:
+    paths, _ = job({"merge_weights": merge, "epoch": "1"})
+    environment = {"IFT_DTYPE": "float32", "IFT_BASE_MODEL_DIR": str(paths.channel("model"))}
+    ServedModel(paths.model, environment).load()
+    card = ModelCard.read(paths.model)
+    assert card is not None
+    assert card.template_fingerprint == PromptTemplate(**TEMPLATE).fingerprint
+    assert card.chat_template_fingerprint == chat_fingerprint(CHATML)
+    config = paths.model / "tokenizer_config.json"
+    config.write_text(config.read_text().replace("assistant", "helper"))
+    with pytest.raises(TemplateMismatchError, match="trained with the chat template"):
+        ServedModel(paths.model, environment).load()

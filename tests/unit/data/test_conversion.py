@@ -249,3 +249,15 @@ def test_a_target_that_is_unknown_or_of_other_rows_is_refused(
     with pytest.raises(ConfigError):
         convert(_file(tmp_path, rows), tmp_path / "out", to=to)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_jumpstart_is_read_by_its_own_template(tmp_path: Path) -> None:
+    rows = [{"question": f"Q{n}", "answer": "A"} for n in range(10)]
+    template = PromptTemplate("Say {question}?", "{answer}!")
+    convert(_file(tmp_path, rows), tmp_path / "js", to="jumpstart-instruction", template=template)
+    convert(tmp_path / "js", tmp_path / "out", to="openai")
+    assert _lines(tmp_path / "out")[3]["messages"] == [
+        {"role": "user", "content": "Say Q3?"},
+        {"role": "assistant", "content": "A!"},
+    ]
+    assert _turns(InstructionDataset.read(tmp_path / "js"))[3] == ("Say Q3?", "A!")

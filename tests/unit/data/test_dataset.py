@@ -3,8 +3,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -178,3 +181,33 @@ def test_the_table_for_notebooks_is_short_and_escaped() -> None:
 
 def test_its_repr_says_where_from_and_how_many() -> None:
     assert repr(_data()) == "InstructionDataset('<rows>', 10 rows, format='alpaca')"
+
+
+class Split:
+    """Stands in for a `datasets.Dataset` or, with no length, an `IterableDataset`: rows in order."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.given = count, 0
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for number in range(self.count):
+            self.given += 1
+            yield {"question": f"Q{number}", "answer": "A", "label": None, "scores": np.array([1, 2])}
+
+
+def test_a_split_of_hugging_face_datasets_is_read_row_by_row() -> None:
+    data = InstructionDataset.from_datasets(Split(3))
+    assert [data.prompt(row) for row in data] == ["Q0", "Q1", "Q2"]
+    assert data.columns == ("instruction", "output", "scores", "input")
+    assert data[0]["scores"] == [1, 2]
+
+
+def test_a_stream_is_read_no_further_than_its_limit() -> None:
+    split = Split(10**9)
+    assert len(InstructionDataset.from_datasets(split, limit=5)) == 5
+    assert split.given == 5
+
+
+def test_several_splits_have_to_be_chosen_from() -> None:
+    with pytest.raises(ConfigError, match=r"choose a split, as in data\['train'\]; there are train, test"):
+        InstructionDataset.from_datasets({"train": Split(1), "test": Split(1)})

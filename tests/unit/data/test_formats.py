@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ift_sagemaker.data import InstructionDataset
+from ift_sagemaker.data import FORMATS, InstructionDataset
 from ift_sagemaker.data.formats import detect
 from ift_sagemaker.errors import DatasetError, UnsupportedError
 
@@ -137,3 +137,38 @@ def test_most_of_the_first_rows_decide(tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as caught:
         InstructionDataset.read(path)
     assert [(finding.line, finding.rule) for finding in caught.value.findings] == [(3, "missing")] * 2
+
+
+TWELVE: dict[str, dict[str, Any]] = {
+    "alpaca": ROWS["alpaca"],
+    "dolly": ROWS["dolly"],
+    "prompt-completion": ROWS["prompt-completion"],
+    "question-answer": ROWS["question-answer"],
+    "self-instruct": ROWS["self-instruct"],
+    "chat": {"messages": [CHAT[0], {"role": "assistant", "tool_calls": [CALL]}, CHAT[1]], "tools": []},
+    "sharegpt": ROWS["sharegpt"],
+    "jumpstart-dialog": ROWS["jumpstart-dialog"],
+    "converse": ROWS["converse"],
+    "text": {"text": "once"},
+    "label": {"text": "fine", "label": "good"},
+    "image-folder": {"image": "dog.png", "caption": "a dog"},
+    "image-ref": {"image-ref": "s3://b/dog.png", "caption": "a dog"},
+    "preference": {"prompt": "Q", "chosen": "A", "rejected": "B"},
+    "openai-preference": {
+        "input": {"messages": CHAT[:1]},
+        "preferred_output": [],
+        "non_preferred_output": [],
+    },
+}
+
+
+@pytest.mark.parametrize("name", TWELVE)
+def test_every_way_to_write_rows_is_told_from_all_others_and_can_be_named(name: str) -> None:
+    shape = detect([TWELVE[name]])
+    assert shape is not None
+    assert shape.name == name
+    assert name in FORMATS
+
+
+def test_every_format_but_those_that_are_more_of_another_is_shown_here() -> None:
+    assert set(FORMATS) - set(TWELVE) == {"alpaca-chat", "prompt-completion-system"}

@@ -225,3 +225,30 @@ def test_wrong_arguments_are_config_errors(tmp_path: Path) -> None:
 def test_a_named_format_is_not_guessed(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="messages: is missing"):
         InstructionDataset.read(_file(tmp_path, GOOD), format="chat")
+
+
+def test_places_in_lists_are_part_of_a_path(tmp_path: Path) -> None:
+    path = _file(tmp_path, b'{"turns": [{"say": "Q"}, {"say": "x"}, {"say": "A"}], "id": 7}')
+    data = InstructionDataset.read(path, fields={"instruction": "turns.0.say", "output": "turns.-1.say"})
+    assert (data[0]["instruction"], data[0]["output"]) == ("Q", "A")
+
+
+@pytest.mark.parametrize("source", ["turns.5.say", "turns.x.say", "turns.0.say.0", "turns.--1.say"])
+def test_a_path_that_leads_nowhere_is_a_missing_field(tmp_path: Path, source: str) -> None:
+    path = _file(tmp_path, b'{"turns": [{"say": "Q"}], "instruction": "Q"}')
+    with pytest.raises(DatasetError, match="output: is missing"):
+        InstructionDataset.read(path, fields={"output": source})
+
+
+def test_a_folder_brings_its_own_template(tmp_path: Path) -> None:
+    template = PromptTemplate("{question}?", "{reply}")
+    _file(tmp_path, b'{"question": "Q", "reply": "A"}')
+    (tmp_path / "template.json").write_text(template.to_json())
+    data = InstructionDataset.read(tmp_path)
+    assert (data.template, data.prompt(data[0]), data.completion(data[0])) == (template, "Q?", "A")
+
+
+def test_a_template_may_name_canonical_fields_of_rows_written_otherwise(tmp_path: Path) -> None:
+    path = _file(tmp_path, b'{"question": "Q", "answer": "A"}')
+    data = InstructionDataset.read(path, template=ALPACA)
+    assert (data.prompt(data[0]), data.completion(data[0])) == ("Q", "A")
