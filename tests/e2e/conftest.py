@@ -89,7 +89,7 @@ def rows() -> InstructionDataset:
     )
 
 
-def soon(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+def soon(holds: Callable[[], bool], seconds: float = 30.0) -> None:
     """What a listing shows at once in calm weather and after a while under AWS's."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -39,7 +39,7 @@ def test_a_killed_supervisor_leaves_a_failed_job_with_a_reason_and_no_process(
     assert supervisor is not None
     os.kill(supervisor, signal.SIGKILL)
     with pytest.raises(TrainingJobFailed) as caught:
-        job.wait(timeout=30)
+        job.wait(timeout=60)
     assert "supervisor" in caught.value.failure_reason
     assert [found["TrainingJobStatus"] for found in session.training_jobs()] == ["Failed"]
     assert local.status()["processes"] == []
