@@ -3,7 +3,8 @@
 
 ENGINES_AT=${ENGINES_AT:-/tmp/ift-engines.$$}
 BRIDGE=ift-ci0
-ENGINE_PACKAGES="podman runc conmon containernetworking-plugins uidmap docker.io iptables iproute2 mmdebstrap"
+ENGINE_PACKAGES="podman runc conmon containernetworking-plugins uidmap iptables iproute2 mmdebstrap"
+ENGINE_PACKAGES="$ENGINE_PACKAGES docker.io docker-compose"
 
 # Why the kernel, or this user, lets no engine start; empty where nothing speaks against it.
 engines_impossible() {
@@ -62,7 +63,8 @@ engines_start_docker() {
   # a bridge of its own and no packet filter: a port is open on loopback, and no container reaches further
   ip link add "$BRIDGE" type bridge && ip addr add 172.29.77.1/24 dev "$BRIDGE" && ip link set "$BRIDGE" up
   dockerd --data-root "$ENGINES_AT/docker" --exec-root "$ENGINES_AT/docker-run" --pidfile "$ENGINES_AT/docker.pid" \
-    -H "$DOCKER_HOST" --bridge "$BRIDGE" --iptables=false --ip-forward=false >"$ENGINES_AT/dockerd.log" 2>&1 &
+    -H "$DOCKER_HOST" --bridge "$BRIDGE" --ip 127.0.0.1 --iptables=false --ip-forward=false \
+    >"$ENGINES_AT/dockerd.log" 2>&1 &
   for _ in $(seq 150); do
     docker ps >/dev/null 2>&1 && return
     sleep 0.2

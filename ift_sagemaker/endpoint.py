@@ -13,7 +13,7 @@ from typing import Any, Self
 from ift_sagemaker.aws.answers import texts
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.errors import absent, goes_on
-from ift_sagemaker.aws.logs import LogLine
+from ift_sagemaker.aws.logs import LogLine, Rest
 from ift_sagemaker.aws.retry import CONSISTENCY_IN_SECONDS, Patience
 from ift_sagemaker.contract import names
 from ift_sagemaker.errors import (
@@ -129,7 +129,8 @@ class Endpoint:
         reason = str(self.description.get("FailureReason", ""))
         tail: list[str] = []
         with suppress(AWSError):
-            tail = [line.message for line in self.logs()][-20:]
+            log = Rest(self.patience).read(self.client.endpoint_log(self.name))
+            tail = [line.message for line in log][-20:]
         return EndpointFailed(
             f"endpoint {self.name} ended {status}: {reason}\n" + "\n".join(tail),
             name=self.name,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.errors import absent, goes_on
-from ift_sagemaker.aws.logs import LogLine, LogTail
+from ift_sagemaker.aws.logs import LogLine, LogTail, Rest
 from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.aws.transfer import raise_disk_error
 from ift_sagemaker.catalog.prices import PriceBook
@@ -49,7 +49,6 @@ FAILED = "Failed"
 STOPPED = "Stopped"
 ENDED = frozenset({COMPLETED, FAILED, STOPPED})
 LOG_TAIL_LINES = 20
-LATE_LOOKS = 5
 
 
 @dataclass(frozen=True)
@@ -82,23 +81,6 @@ class _BearableLog:
         except AWSError as error:
             self.lost = True
             return (LogLine("", 0, f"(the job's log cannot be read: {error})"),)
-
-
-@dataclass
-class _Rest:
-    """The end of an ended job's log: CloudWatch lags behind the job, so it is over once it was silent."""
-
-    patience: Patience
-    late: int = 0
-    since: float | None = None
-
-    def is_over(self, lines: tuple[LogLine, ...]) -> bool:
-        now = self.patience.clock()
-        if self.since is None or lines:
-            self.since = now
-        self.late += bool(lines)
-        silent = not lines and now - self.since >= self.patience.late_log_in_seconds
-        return silent or self.late > LATE_LOOKS
 
 
 @dataclass
@@ -180,7 +162,7 @@ class TrainingJob:
         Raises CredentialsError where the credentials end meanwhile, with how to return; the job goes on.
         """
         log = _BearableLog(self.client.training_log(self.name), self.patience)
-        rest = _Rest(self.patience)
+        rest = Rest(self.patience)
         while True:
             try:
                 status = self.refresh().status
@@ -247,12 +229,27 @@ class TrainingJob:
             )
 
     def logs(self, *, follow: bool = False) -> Iterator[LogLine]:
-        """The job's log lines; with `follow` until the job has ended."""
+        """The job's log lines so far; with `follow` until the job has ended.
+
+        The log of a job that has just ended is waited for, since CloudWatch lags behind the job.
+        """
         if follow:
             for progress in self.watch():
                 yield from progress.lines
             return
-        yield from self.patience.call(self.client.training_log(self.name).poll)
+        tail = self.client.training_log(self.name)
+        if self._has_just_ended():
+            yield from Rest(self.patience).read(tail)
+        else:
+            yield from self.patience.call(tail.poll)
+
+    def _has_just_ended(self) -> bool:
+        """Whether lines of the job may still be on their way, by this machine's clock and AWS's."""
+        known = self.description if self.description.get("TrainingJobStatus") in ENDED else None
+        ended = (known or self.refresh().description).get("TrainingEndTime")
+        return (
+            ended is not None and self.patience.now() - ended.timestamp() < self.patience.late_log_in_seconds
+        )
 
     def metrics(self) -> pd.DataFrame:
         """One row a metric line of the log: timestamp (UTC), step, epoch, train_loss, learning_rate …"""

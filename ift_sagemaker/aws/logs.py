@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ift_sagemaker.aws.errors import translated
+from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.errors import ResourceNotFoundError
+
+LATE_LOOKS = 5
 
 
 @dataclass(frozen=True)
@@ -69,3 +72,35 @@ class LogTail:
             if token == tokens.get(stream):
                 return lines
             tokens[stream] = token
+
+
+@dataclass
+class Rest:
+    """The end of a log that nobody writes to any more: CloudWatch lags, so it is over once it was silent.
+
+    One that never falls silent is over after a few such spans.
+    """
+
+    patience: Patience
+    late: int = 0
+    first: float | None = None
+    since: float = 0.0
+
+    def is_over(self, lines: Sequence[LogLine]) -> bool:
+        """Whether this look, which saw `lines`, was the last one."""
+        now, late_log = self.patience.clock(), self.patience.late_log_in_seconds
+        if self.first is None:
+            self.first = self.since = now
+        if lines:
+            self.late, self.since = self.late + 1, now
+            return self.late > LATE_LOOKS and now - self.first >= LATE_LOOKS * late_log
+        return now - self.since >= late_log
+
+    def read(self, tail: LogTail) -> Iterator[LogLine]:
+        """Every line of the tail up to the end. Raises as `LogTail.poll`."""
+        while True:
+            lines = self.patience.call(tail.poll)
+            yield from lines
+            if self.is_over(lines):
+                return
+            self.patience.pause()

@@ -25,7 +25,7 @@ class Patience:
 
     `interval_in_seconds`: between two looks at a job. `budget_in_seconds`: of unbroken failures before the
     last one is raised. `late_log_in_seconds`: how long the log of a job that has ended must have been silent
-    to be read to its end.
+    to be read to its end. `now` is the time of day, which AWS's own times are compared with.
     """
 
     interval_in_seconds: float = 10.0
@@ -34,6 +34,7 @@ class Patience:
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = field(default=random.random)
     late_log_in_seconds: float = 10.0
+    now: Callable[[], float] = time.time
 
     def pause(self) -> None:
         self.sleep(self.interval_in_seconds)

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,10 @@ import pytest
 
 from ift_sagemaker import local
 from ift_sagemaker.catalog.images import training_image, vllm_image
-from ift_sagemaker.catalog.models import FoundationModel
 from ift_sagemaker.catalog.weights import WeightsCache
 from ift_sagemaker.local.hub.record import HubModel, hub_models
 from ift_sagemaker.local.state.settings import ROLE_ARN
-from tests.e2e import tiny
+from tests.e2e.tiny import TinyWeights
 
 HERE = Path(__file__).parent
 BIN = HERE.parents[1] / ".venv-clients" / "bin"
@@ -30,16 +29,6 @@ REGION = "us-east-1"
 ROLE = ROLE_ARN
 TRAINING_IMAGE = training_image(REGION)
 SERVING_IMAGE = vllm_image(REGION)
-
-
-class TinyWeights:
-    """A fetcher that makes a random checkpoint of two layers."""
-
-    name = "tests"
-
-    def fetch(self, model: FoundationModel, folder: Path, tell: Callable[[str], None]) -> str:
-        tiny.build(folder)
-        return self.name
 
 
 @dataclass(frozen=True)

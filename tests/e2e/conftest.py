@@ -1,4 +1,8 @@
-"""One local AWS a story, with stand-in weights; afterwards nothing of it may be left running."""
+"""One local AWS a story, with stand-in weights; afterwards nothing of it may be left running.
+
+Every story is told twice, in calm weather and under AWS's, as a client of either would live it. One that is
+told in a single weather says so above itself, with the reason.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,14 @@ from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.catalog.weights import Weights, describe
 from ift_sagemaker.data import InstructionDataset
-from ift_sagemaker.local.state.settings import ROLE_ARN
+from ift_sagemaker.local.state.settings import ROLE_ARN, WEATHERS, LocalSettings
+from ift_sagemaker.local.weather.profile import weather_of
 from ift_sagemaker.session import Session
 from tests.e2e import tiny
 
 MODEL = "smollm2-135m-instruct"
+ONLY_CALM = pytest.mark.parametrize("weather", ["calm"])
+ONLY_AWS = pytest.mark.parametrize("weather", ["aws"])
 QUICK = {"epoch": 1, "max_input_length": 256, "per_device_train_batch_size": 2}
 """Few, small steps: these stories are about the way, not about what is learnt."""
 
@@ -40,19 +47,28 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Weights:
     return describe("stand-in", tiny.build(tmp_path_factory.mktemp("tiny") / "weights"))
 
 
+@pytest.fixture(params=WEATHERS)
+def weather(request: pytest.FixtureRequest) -> str:
+    """One of the weathers; a story is told in both."""
+    return str(request.param)
+
+
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weather: str) -> Iterator[Path]:
     """Root of a local AWS, also for processes started by the test."""
     folder = tmp_path / "aws"
     monkeypatch.setenv("IFT_LOCAL_ROOT", str(folder))
     monkeypatch.setenv("IFT_LOCAL_JOB_SLOTS", "1")
+    monkeypatch.setenv("IFT_LOCAL_WEATHER", weather)
     yield folder
     local.reset()
     assert not folder.exists() or not any(folder.iterdir()), "the local AWS left something behind"
 
 
-def stand_in_session(stand_in: Weights, late_log: float = 0.0) -> Session:
+def stand_in_session(stand_in: Weights) -> Session:
     """A session on the local AWS of the environment, with stand-in weights."""
+    weather = weather_of(LocalSettings.from_environment())
+    late_log = 2 * weather.late_log if weather else 0.0
     return Session(
         AWSClient(local.boto3_session()),
         role=ROLE_ARN,
@@ -73,7 +89,7 @@ def rows() -> InstructionDataset:
     )
 
 
-def soon(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+def soon(holds: Callable[[], bool], seconds: float = 30.0) -> None:
     """What a listing shows at once in calm weather and after a while under AWS's."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, WaiterError
@@ -11,9 +14,34 @@ from botocore.exceptions import ClientError, WaiterError
 from ift_sagemaker import local
 from ift_sagemaker.data import InstructionDataset
 from ift_sagemaker.session import Session
-from tests.e2e.conftest import MODEL, QUICK
+from tests.e2e.conftest import MODEL, QUICK, soon
 
 SOON = {"Delay": 1, "MaxAttempts": 120}
+
+
+def _once_seen(create: Callable[..., Any], **request: Any) -> None:
+    """Creates what needs something made just before, which AWS may not see yet: it advises to ask again.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpoint.html
+    """
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            create(**request)
+        except ClientError as error:
+            if "Could not find" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
+
+
+def _log(logs: Any, job: str) -> list[str]:
+    """The lines that a job's only stream shows so far."""
+    group = {"logGroupName": "/aws/sagemaker/TrainingJobs"}
+    (stream,) = logs.describe_log_streams(**group, logStreamNamePrefix=f"{job}/")["logStreams"]
+    found = logs.get_log_events(**group, logStreamName=stream["logStreamName"], startFromHead=True)
+    return [event["message"] for event in found["events"]]
 
 
 def test_boto3_alone_runs_the_chain(session: Session, rows: InstructionDataset, tmp_path: Path) -> None:
@@ -41,22 +69,13 @@ def test_boto3_alone_runs_the_chain(session: Session, rows: InstructionDataset, 
     )
     keys = [found["Key"] for page in objects for found in page["Contents"]]
     assert {upload.key for upload in plan.uploads} < set(keys)
-    logs = boto.client("logs")
-    streams = logs.describe_log_streams(
-        logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{name}/"
-    )["logStreams"]
-    events = logs.get_log_events(
-        logGroupName="/aws/sagemaker/TrainingJobs",
-        logStreamName=streams[0]["logStreamName"],
-        startFromHead=True,
-    )["events"]
-    assert any("ift_metrics" in event["message"] for event in events)
+    soon(lambda: any("ift_metrics" in line for line in _log(boto.client("logs"), name)))
     assert boto.client("sts").get_caller_identity()["Account"] == plan.place.account
 
     deployment = session.training_job(name).plan_deployment()
     sagemaker.create_model(**deployment.create_model)
-    sagemaker.create_endpoint_config(**deployment.create_endpoint_config)
-    sagemaker.create_endpoint(**deployment.create_endpoint)
+    _once_seen(sagemaker.create_endpoint_config, **deployment.create_endpoint_config)
+    _once_seen(sagemaker.create_endpoint, **deployment.create_endpoint)
     sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig=SOON)
     for question in (
         {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 2, "temperature": 0},

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import ONLY_CALM
 from tests.e2e.test_command_line import _ift
 
-pytestmark = [pytest.mark.slow, pytest.mark.data]
+# about what is learnt, which no weather changes
+pytestmark = [pytest.mark.slow, pytest.mark.data, ONLY_CALM]
 
 
 def test_sentiment_of_real_reviews_rises_from_the_base_to_three_quarters(

@@ -1,14 +1,15 @@
-"""The same stories under AWS's weather: waits, stale reads, throttled lists, empty pages, late lines."""
+"""What AWS's weather alone shows, and the commands under it; every other story is told in both weathers."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from ift_sagemaker import local
 from ift_sagemaker.aws.client import AWSClient
-from ift_sagemaker.catalog.weights import Weights
+from ift_sagemaker.catalog.weights import WeightsCache
 from ift_sagemaker.cli.exits import REFUSED, exit_code
 from ift_sagemaker.data import InstructionDataset
 from ift_sagemaker.errors import CredentialsError
@@ -18,26 +19,18 @@ from ift_sagemaker.local.door.transport import session_on
 from ift_sagemaker.local.state.settings import LocalSettings
 from ift_sagemaker.local.weather.profile import Weather
 from ift_sagemaker.session import Session
-from tests.e2e.conftest import MODEL, QUICK, stand_in_session
-from tests.e2e.test_whole_path import (
-    test_rows_become_answers_and_nothing_is_left,
-    test_two_callers_at_once_start_one_job,
-)
+from tests.e2e.conftest import MODEL, ONLY_AWS, QUICK
+from tests.e2e.test_command_line import _ift
+from tests.e2e.tiny import TinyWeights
 
-__all__ = [
-    "test_rows_become_answers_and_nothing_is_left",
-    "test_two_callers_at_once_start_one_job",
-]
-
-
-@pytest.fixture(autouse=True)
-def _weather(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IFT_LOCAL_WEATHER", "aws")
+pytestmark = ONLY_AWS
 
 
 @pytest.fixture
-def session(root: Path, stand_in: Weights, _weather: None) -> Session:
-    return stand_in_session(stand_in, late_log=2 * Weather().late_log)
+def pulled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand-in weights in the cache of every process."""
+    monkeypatch.setenv("IFT_CACHE", str(tmp_path / "cache"))
+    WeightsCache(fetchers=[TinyWeights()]).pull(MODEL)
 
 
 def test_the_weather_is_really_there(session: Session, rows: InstructionDataset) -> None:
@@ -63,3 +56,31 @@ def test_credentials_that_end_while_waiting_leave_the_job_running_and_say_how_to
     assert exit_code(caught.value) == REFUSED == 4
     assert session.training_job(job.name).wait(timeout=120).status == "Completed"
     assert local.status()["jobs"] == {job.name: "Completed"}
+
+
+def test_the_commands_bear_the_weather_each_in_a_process_of_its_own(
+    root: Path, pulled: None, rows: InstructionDataset, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    settings = (word for name, value in QUICK.items() for word in ("--set", f"{name}={value}"))
+    command = ("train", MODEL, str(path), *settings)
+    job = _ift(*command).stdout.strip()
+    again = _ift(*command)
+    assert again.stdout.strip() == job
+    assert f"attached to {job}" in again.stderr
+    assert _ift("jobs", "wait", job).stdout == "Completed\n"
+    ended = local.boto3_session().client("sagemaker").describe_training_job(TrainingJobName=job)
+    steps = {entry["MetricName"]: entry["Value"] for entry in ended["FinalMetricDataList"]}["total_steps"]
+    assert len(json.loads(_ift("jobs", "metrics", job, "--json").stdout)) == steps
+
+    deployed = _ift("deploy", job, "--wait")
+    assert (deployed.returncode, deployed.stdout) == (0, f"{job}\n"), deployed.stderr
+    answer = _ift("invoke", job, "word1", "--max-tokens", "2", "--json")
+    assert json.loads(answer.stdout)["completion_tokens"] <= 2, answer.stderr
+    deleted = _ift("endpoints", "delete", job)
+    assert deleted.stdout.splitlines() == [
+        f"deleted endpoint {job}",
+        f"deleted endpoint-config {job}-config",
+        f"deleted model {job}",
+    ], deleted.stderr

@@ -17,6 +17,8 @@ from ift_sagemaker.local.state.settings import Context
 
 DEFAULT_ROLE_SESSION = 3600
 DEFAULT_TOKEN_SESSION = 43_200
+LONGEST_ROLE_SESSION = 43_200
+"""The most that STS gives; a session's name is kept that long."""
 _KEY_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::(?P<account>\d{12}):role/(?:.*/)?(?P<name>[^/]+)")
 
@@ -40,6 +42,7 @@ def assume_role(context: Context, caller: Caller, params: dict[str, Any]) -> dic
         "UserId": f"{role['RoleId']}:{session}",
     }
     credentials = _credentials(context, params.get("DurationSeconds", DEFAULT_ROLE_SESSION))
+    context.store.forget(SESSION, context.clock() - LONGEST_ROLE_SESSION)
     # kept for its name alone: secret and token are never looked at again
     context.store.insert(SESSION, credentials["AccessKeyId"], user)
     return {

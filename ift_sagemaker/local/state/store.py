@@ -150,6 +150,12 @@ class Store(LogRecords):
             gone = connection.execute("DELETE FROM documents WHERE kind = ? AND name = ?", (kind, name))
             return gone.rowcount > 0
 
+    def forget(self, kind: str, created_before: float) -> int:
+        """How many documents of a kind were older, in epoch seconds; they are gone now."""
+        with self.transaction(durable=False) as connection:
+            sql = "DELETE FROM documents WHERE kind = ? AND created < ?"
+            return connection.execute(sql, (kind, created_before)).rowcount
+
     def list(self, kind: str) -> Iterator[dict[str, Any]]:
         """Documents of a kind, newest `CreationTime` first, read in pages."""
         sql = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,10 +72,16 @@ class EventualStore(Store):
         return super().find_log_events(replace(query, ingested_until=min(shown, query.ingested_until)))
 
     def _remember(self, kind: str, name: str, document: Document) -> None:
-        gone = _GONE + kind
-        super().delete(gone, name)
-        with suppress(KeyError):  # deleted twice at once
-            self.insert(gone, name, {**document, "_gone_at": self.clock()})
+        """Adds it to what is listed for a while, and drops all of the kind that no longer is."""
+        gone, now = _GONE + kind, self.clock()
+        row = (gone, name, *self._row(gone, {**document, "_gone_at": now}))
+        old = "name = ? OR json_extract(body, '$._gone_at') <= ?"
+        with self.transaction(durable=False) as connection:
+            connection.execute(
+                f"DELETE FROM documents WHERE kind = ? AND ({old})",  # noqa: S608 - a fixed text
+                (gone, name, now - self._weather.stale_list),
+            )
+            connection.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def _is_remembered(self, document: Document) -> bool:
         return self.clock() - float(document["_gone_at"]) < self._weather.stale_list

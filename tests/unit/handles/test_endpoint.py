@@ -241,7 +241,7 @@ def test_a_failed_endpoint_raises_its_reason_and_log() -> None:
     aws = FakeAWS()
     endpoint = _deploy(aws)
     aws.on_describe = lambda found: found.update(EndpointStatus="Failed", FailureReason="ping")
-    aws.logs = [["out of memory"]]
+    aws.logs = [["loading"], ["out of memory"]]  # the log lags behind the endpoint
     with pytest.raises(EndpointFailed, match="out of memory") as caught:
         endpoint.wait()
     assert caught.value.failure_reason == "ping"

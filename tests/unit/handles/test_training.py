@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,29 @@ def test_a_log_that_never_falls_silent_does_not_hold_the_wait(aws: FakeAWS) -> N
     clock = Clock()
     assert _job(aws, clock).wait().status == "Completed"
     assert clock.now < 100
+
+
+def test_lines_that_trickle_in_after_the_jobs_end_are_all_read_however_often_one_looks(aws: FakeAWS) -> None:
+    _ends(aws, "Completed", looks=0)
+    aws.logs = [[f"line {n}"] for n in range(18)]
+    looks, clock = list[Progress](), Clock()
+    patience = replace(clock.patience(), interval_in_seconds=0.1, late_log_in_seconds=2.0)
+    TrainingJob(NAME, aws, patience).wait(on_progress=looks.append)  # type: ignore[arg-type]
+    assert sum(len(look.lines) for look in looks) == 18
+
+
+@pytest.mark.parametrize(("age", "lines"), [(0.0, ["a", "b"]), (60.0, ["a"])])
+def test_the_log_of_a_job_that_has_just_ended_is_waited_for_and_an_old_one_is_not(
+    aws: FakeAWS, age: float, lines: list[str]
+) -> None:
+    ended = datetime(2026, 1, 1, tzinfo=UTC)
+    aws.jobs[NAME].update(TrainingJobStatus="Completed", TrainingEndTime=ended)
+    aws.logs = [["a"], ["b"]]
+    clock = Clock()
+    patience = replace(clock.patience(), now=lambda: ended.timestamp() + age + clock.now)
+    job = TrainingJob(NAME, aws, patience)  # type: ignore[arg-type]
+    assert [line.message for line in job.logs()] == lines
+    assert clock.now == (20 if age == 0 else 0)
 
 
 def test_a_job_that_was_just_made_is_looked_for_until_it_is_seen(aws: FakeAWS) -> None:

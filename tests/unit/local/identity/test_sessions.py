@@ -11,9 +11,11 @@ from botocore.exceptions import ClientError
 from ift_sagemaker.local import boto3_session
 from ift_sagemaker.local.context import create_context
 from ift_sagemaker.local.door.app import create_app
-from ift_sagemaker.local.door.transport import InProcess
+from ift_sagemaker.local.door.transport import InProcess, session_on
+from ift_sagemaker.local.identity.caller import SESSION
+from ift_sagemaker.local.identity.sessions import LONGEST_ROLE_SESSION
 from ift_sagemaker.local.state.settings import ROLE_ARN, LocalSettings
-from tests.unit.local.machine import refusal
+from tests.unit.local.machine import FakeTime, refusal
 
 
 def test_the_caller_is_the_local_account(tmp_path: Path) -> None:
@@ -48,6 +50,20 @@ def test_no_secret_of_a_session_is_kept(tmp_path: Path) -> None:
     assert given["AccessKeyId"].encode() in kept
     assert given["SecretAccessKey"].encode() not in kept
     assert given["SessionToken"].encode() not in kept
+
+
+def test_names_of_sessions_that_have_ended_are_not_kept_for_ever(tmp_path: Path) -> None:
+    clock = FakeTime()
+    context = create_context(LocalSettings(root=tmp_path), clock)
+    sts = session_on(create_app(context), "us-east-1").client("sts")
+    for _ in range(3):
+        sts.assume_role(RoleArn=ROLE_ARN, RoleSessionName="me")
+        clock.now += LONGEST_ROLE_SESSION / 2
+    assert len(list(context.store.list(SESSION))) == 3
+    clock.now += LONGEST_ROLE_SESSION
+    sts.assume_role(RoleArn=ROLE_ARN, RoleSessionName="me")
+    assert len(list(context.store.list(SESSION))) == 1
+    context.store.close()
 
 
 def test_a_role_that_is_not_here_cannot_be_assumed(tmp_path: Path) -> None:

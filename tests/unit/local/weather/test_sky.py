@@ -62,6 +62,16 @@ def test_a_deleted_model_that_is_made_anew_is_listed_once(under: Under) -> None:
     assert aws.models() == ["m"]
 
 
+def test_what_is_no_longer_listed_leaves_the_state_with_the_next_deletion(under: Under) -> None:
+    aws = under(replace(NOTHING, stale_list=3))
+    for number in range(10):
+        aws.create_model(f"m{number}")
+        aws.sagemaker.delete_model(ModelName=f"m{number}")
+        aws.time.now += 3
+    (kept,) = aws.context.store.rows("SELECT name FROM documents WHERE kind LIKE 'gone:%'")
+    assert kept == ("m9",)
+
+
 def test_lists_beyond_the_rate_are_throttled_until_time_has_passed(under: Under) -> None:
     aws = under(replace(NOTHING, list_calls_per_second=2))
     sagemaker = aws.sagemaker
