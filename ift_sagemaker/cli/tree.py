@@ -74,6 +74,12 @@ data = _group(
         "check": ("ift_sagemaker.cli.data:check", "Every finding in rows, and their figures."),
         "convert": ("ift_sagemaker.cli.data:convert", "Rows as the files that a tuning service takes."),
         "targets": ("ift_sagemaker.cli.data:targets", "What `convert` can write."),
+        "split": ("ift_sagemaker.cli.data_shaping:split", "Train, validation and test parts."),
+        "dedupe": ("ift_sagemaker.cli.data_shaping:dedupe", "Rows without repetitions."),
+        "filter": ("ift_sagemaker.cli.data_shaping:filter_command", "Rows that meet conditions."),
+        "sample": ("ift_sagemaker.cli.data_shaping:sample", "Rows drawn at random."),
+        "mix": ("ift_sagemaker.cli.data_shaping:mix", "Rows of several sources, in proportion."),
+        "shuffle": ("ift_sagemaker.cli.data_shaping:shuffle", "Rows in a random order."),
     },
 )
 jobs = _group(
@@ -114,7 +120,7 @@ local = _group(
     cls=RootGroup,
     commands_at={
         "models": ("ift_sagemaker.cli.tree:models", "Foundation models: list, show, compare, pull."),
-        "data": ("ift_sagemaker.cli.tree:data", "Instruction sets: check, convert."),
+        "data": ("ift_sagemaker.cli.tree:data", "Instruction sets: check, convert, split …"),
         "plan": ("ift_sagemaker.cli.train:plan", "What a fine-tuning run would send and cost."),
         "train": ("ift_sagemaker.cli.train:train", "Start a fine-tuning run; prints its job's name."),
         "jobs": ("ift_sagemaker.cli.tree:jobs", "Training jobs: list, show, logs, wait, stop …"),
