@@ -50,7 +50,7 @@ class Condition:
 
     @classmethod
     def parse(cls, text: str) -> Condition:
-        """The condition that a text such as `len(output)<=500` says; raises ConfigError where it says none."""
+        """The condition in a text such as `len(output)<=500`; raises ConfigError where there is none."""
         found = _FORM.fullmatch(text.strip())
         if found is None:
             raise _refused(text, f"write {ALLOWED}")

@@ -7,7 +7,7 @@ import random
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from os import fspath
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Literal, TypeVar, Unpack
 
 from ift_sagemaker.data.desk import Desk
 from ift_sagemaker.data.instruction import Row
@@ -16,13 +16,14 @@ from ift_sagemaker.data.shaping import Limits, Progress, Reading, Shaped, Source
 from ift_sagemaker.errors import ConfigError
 
 Until = Literal["first", "all"]
+P = TypeVar("P", bound=Source)
 UNTIL: tuple[Until, ...] = ("first", "all")
 _PROGRESS_ROWS = 5_000
 _Lines = Generator[tuple[int, Row, bytes], None, None]
 
 
 def mix_rows(
-    sources: Mapping[Source, float],
+    sources: Mapping[P, float],
     destination: Source,
     *,
     until: Until = "first",
@@ -44,9 +45,9 @@ def mix_rows(
     place = Path(destination)
     compression = compression_of(place)
     work = Work(**limits)
-    taps = [_Tap(source) for source in sources]
     written = 0
     with Desk(place) as desk, lines_to(desk.made, compression) as write:
+        taps = [_Tap(source) for source in sources]
         for chosen in order(list(sources.values()), seed):
             write(taps[chosen].draw())
             written += 1
@@ -91,7 +92,8 @@ class _Tap:
         line = self._next
         self.taken += 1
         following = next(self._rows, None)
-        if following is None:  # reading to the end has told whether all of it was good
+        if following is None:
+            self._reading.finish()
             self.times += 1
             self._reading, self._rows, self._next = _begun(self._source)
         else:
@@ -107,10 +109,14 @@ class _Tap:
 def _begun(source: Source) -> tuple[Reading, _Lines, bytes]:
     reading = Reading(source, Work())
     rows = reading.each()
-    return reading, rows, next(rows)[2]
+    first = next(rows, None)
+    if first is None:
+        reading.finish()
+        raise AssertionError("a source without rows has a finding")
+    return reading, rows, first[2]
 
 
-def _check(sources: Mapping[Source, float], until: str) -> None:
+def _check(sources: Mapping[P, float], until: str) -> None:
     if until not in UNTIL:
         raise ConfigError(
             f"a mixture ends with {' or '.join(UNTIL)}, not {until!r}",

@@ -93,11 +93,11 @@ def dedupe_rows(
     by: By = "example",
     **seeing: Unpack[Seeing],
 ) -> Shaped:
-    """Writes the rows of a file or folder without repetitions, in their order, to the file `destination`.
+    """Writes the rows of a file or folder without repetitions, in their order, to `destination`.
 
     Of equal rows the first is kept. `by` says what is compared: `example` prompt and answer together,
-    `prompt` the prompt alone, `row` every field, whatever the format. With `near`, a row also goes where what is
-    compared shares 80 % of its shingles or more with a row that is kept: every row that goes has one that
+    `prompt` the prompt alone, `row` every field, whatever the format. With `near`, a row also goes where what
+    is compared shares 80 % of its shingles or more with a row that is kept: every row that goes has one that
     stays. (Found as in `split_rows`.) The name of `destination` ends in .jsonl, .jsonl.gz or .jsonl.zst.
 
     Raises DatasetError with every finding, ConfigError for a wrong setting or a destination that is there.

@@ -102,10 +102,11 @@ class Reading:
         self._work = work
 
     def __iter__(self) -> Iterator[tuple[int, Row, bytes]]:
-        return self.each()
+        yield from self.each()
+        self.finish()
 
     def each(self) -> Generator[tuple[int, Row, bytes], None, None]:
-        """What iterating gives, to be closed where not all is read."""
+        """What iterating gives, without raising at the end: `finish` does."""
         total = _plain_size(self._source)
         read = 0
         for line, row in read_files(self._source, self.findings):
@@ -120,9 +121,8 @@ class Reading:
             if self.rows % _PROGRESS_ROWS == 0:
                 self._tell(read, total)
         self._tell(read, total)
-        if not self.rows:
+        if not self.rows and not self.findings.errors:
             self.findings.add(0, "", "empty-file", "has no rows")
-        self.finish()
 
     def finish(self) -> None:
         """Raises DatasetError where there are errors."""

@@ -36,9 +36,10 @@ class Sight:
         self._reading = reading
         self._work = work
         self._stratify = stratify
+        self._unseen = dict(work.fields or {})
 
     def __iter__(self) -> Iterator[Seen]:
-        numbered = iter(self._reading)
+        numbered = self._reading.each()
         mapping = FieldMap(self._work.fields)
         first = list(islice(numbered, DETECTION_ROWS))
         findings = self._reading.findings
@@ -50,9 +51,18 @@ class Sight:
             parts = canonical if isinstance(canonical, list) else [canonical]
             pairs = pairs_of(parts, number, findings)
             stratum = self._stratum(row, parts, pairs, number) if self._stratify else None
+            if self._unseen:
+                self._look_for_fields(row)
             if pairs:
                 yield Seen(row, line, pairs, stratum)
+        for name, source in self._unseen.items():
+            findings.add(0, name, "field", f"no row has the field {source}, which is to be {name}")
         self._reading.finish()
+
+    def _look_for_fields(self, row: Row) -> None:
+        self._unseen = {
+            name: source for name, source in self._unseen.items() if value_at(row, source) is None
+        }
 
     def _stratum(self, row: Row, parts: list[Row], pairs: list[tuple[str, str]], number: int) -> str | None:
         name = self._stratify or ""
