@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from os import fspath
 from pathlib import Path
 from typing import Literal, TypeVar, Unpack
 
@@ -58,7 +57,7 @@ def mix_rows(
                 break
         for tap in taps:
             tap.close()
-    counts = {fspath(source): tap.taken for source, tap in zip(sources, taps, strict=True)}
+    counts = {str(source): tap.taken for source, tap in zip(sources, taps, strict=True)}
     return Shaped("mix", tuple(counts), str(place), written, written, {place.name: written}, seed, counts)
 
 
@@ -129,7 +128,7 @@ def _check(sources: Mapping[P, float], until: str) -> None:
     for source, weight in sources.items():
         if not (math.isfinite(weight) and weight > 0):
             raise ConfigError(
-                f"the weight of {fspath(source)} is {weight!r}: a weight is a number over 0",
+                f"the weight of {source!s} is {weight!r}: a weight is a number over 0",
                 field="sources",
                 value=weight,
                 allowed="over 0",
