@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ift_sagemaker.errors import ConfigError, StorageError
+from ift_sagemaker.errors import ConfigError, IFTError, StorageError
 
 _MADE = "made"
 
@@ -50,10 +50,12 @@ class Desk:
             if kind is None:
                 self._refuse_what_is_there()
                 self.made.rename(self.place)
+        except OSError as refused:
+            raise _unwritable(self.place, refused) from refused
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
             os.close(self._lock)
-        if isinstance(error, OSError) and not isinstance(error, StorageError):
+        if isinstance(error, OSError) and not isinstance(error, IFTError):
             raise _unwritable(self.place, error) from error
 
     def _refuse_what_is_there(self) -> None:

@@ -254,3 +254,67 @@ def test_conversations_are_split_by_all_that_was_said_before_the_answer(tmp_path
     done = split_rows(_file(tmp_path, rows), tmp_path / "out", test_size=0.5)
     assert done.counts == {"groups": 6}
     assert done.files == {"train.jsonl": 12, "test.jsonl": 12}
+
+
+def _chat(*turns: tuple[str, str]) -> dict[str, Any]:
+    return {"messages": [{"role": role, "content": text} for role, text in turns]}
+
+
+CHATS = [
+    _chat(("system", f"S{n % 3}"), ("user", f"Q{n % 5}"), ("assistant", f"A{n % 2}"))
+    if n % 4
+    else _chat(("user", f"Q{n}"), ("assistant", f"A{n % 2}"))
+    for n in range(60)
+]
+
+
+def test_conversations_are_parted_and_repeated_alike_in_files_and_memory(tmp_path: Path) -> None:
+    source, data = _file(tmp_path, CHATS), InstructionDataset.from_rows(CHATS)
+    split_rows(source, tmp_path / "out", near=False, stratify="label", test_size=0.3)
+    for name, part in zip(("train", "test"), data.split(stratify="label", test_size=0.3), strict=True):
+        assert _read(tmp_path / "out" / f"{name}.jsonl") == list(part)
+    dedupe_rows(source, tmp_path / "unique.jsonl")
+    assert 0 < len(data.dedupe()) < len(data)
+    assert _read(tmp_path / "unique.jsonl") == list(data.dedupe())
+
+
+CALLS = {
+    "role": "assistant",
+    "tool_calls": [{"type": "function", "function": {"name": "add", "arguments": {}}}],
+}
+KINDS: dict[str, list[dict[str, Any]]] = {
+    "text": [{"text": f"T{n}", "id": n} for n in (1, 2, 1)],
+    "label": [{"label": label, "text": text} for label, text in ((0, "T"), (1, "T"), (0, "T"))],
+    "preference": [{"prompt": "Q", "chosen": chosen, "rejected": "C"} for chosen in "ABA"],
+    "sharegpt": [
+        {"conversations": [{"from": "human", "value": asked}, {"from": "gpt", "value": "A"}]}
+        for asked in "QRQ"
+    ],
+    "chat": [
+        {
+            "messages": [
+                CHATS[0]["messages"][0],
+                call,
+                {"role": "tool", "content": "3"},
+                {"role": "assistant", "content": "A"},
+            ]
+        }
+        for call in (CALLS, {**CALLS, "content": "Let me see."}, CALLS)
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_repetitions_are_found_among_rows_of_every_kind(tmp_path: Path, kind: str) -> None:
+    done = dedupe_rows(_file(tmp_path, KINDS[kind]), tmp_path / "out.jsonl", format=kind)
+    assert done.counts == {"duplicates": 1}
+    assert _read(tmp_path / "out.jsonl") == KINDS[kind][:2]
+
+
+def test_a_folder_of_any_files_is_one_source(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    _file(tmp_path / "in", ROWS[:20], "a.jsonl")
+    (tmp_path / "in" / "b.json").write_text(json.dumps(ROWS[10:], indent=1))
+    done = dedupe_rows(tmp_path / "in", tmp_path / "out.jsonl")
+    assert (done.read, done.written) == (50, 40)
+    assert _read(tmp_path / "out.jsonl") == ROWS
