@@ -77,6 +77,12 @@ data = _group(
         "stats": ("ift_sagemaker.cli.data_stats:stats", "Rows, characters and tokens, and how they pack."),
         "targets": ("ift_sagemaker.cli.data:targets", "What `convert` can write."),
         "upload": ("ift_sagemaker.cli.data_upload:upload", "Send a file or folder to S3, once."),
+        "split": ("ift_sagemaker.cli.data_shaping:split", "Train, validation and test parts."),
+        "dedupe": ("ift_sagemaker.cli.data_shaping:dedupe", "Rows without repetitions."),
+        "filter": ("ift_sagemaker.cli.data_shaping:filter_command", "Rows that meet conditions."),
+        "sample": ("ift_sagemaker.cli.data_shaping:sample", "Rows drawn at random."),
+        "mix": ("ift_sagemaker.cli.data_shaping:mix", "Rows of several sources, in proportion."),
+        "shuffle": ("ift_sagemaker.cli.data_shaping:shuffle", "Rows in a random order."),
     },
 )
 jobs = _group(
@@ -117,7 +123,7 @@ local = _group(
     cls=RootGroup,
     commands_at={
         "models": ("ift_sagemaker.cli.tree:models", "Foundation models: list, show, compare, pull."),
-        "data": ("ift_sagemaker.cli.tree:data", "Instruction sets: check, convert, render, stats, upload."),
+        "data": ("ift_sagemaker.cli.tree:data", "Instruction sets: check, convert, split, upload …"),
         "plan": ("ift_sagemaker.cli.train:plan", "What a fine-tuning run would send and cost."),
         "train": ("ift_sagemaker.cli.train:train", "Start a fine-tuning run; prints its job's name."),
         "jobs": ("ift_sagemaker.cli.tree:jobs", "Training jobs: list, show, logs, wait, stop …"),

@@ -16,15 +16,16 @@ import jsonlines
 
 from ift_sagemaker.data.containers import read_files, template_beside
 from ift_sagemaker.data.conversion import canonical_rows, shape_for
-from ift_sagemaker.data.fields import FieldMap
+from ift_sagemaker.data.fields import FieldMap, value_at
 from ift_sagemaker.data.finding import Finding, Findings
 from ift_sagemaker.data.formats import DETECTION_ROWS, Format, RowShape
 from ift_sagemaker.data.instruction import OPTIONAL_FIELDS, Row
 from ift_sagemaker.data.rendering import RenderedRow, render_row
 from ift_sagemaker.data.report import DatasetReport
 from ift_sagemaker.data.rules import RowRules, rules_of
+from ift_sagemaker.data.sight import LABEL, plain_text
 from ift_sagemaker.data.sources import Source
-from ift_sagemaker.data.split import split_by_prompt
+from ift_sagemaker.data.split import check_shares, split_by_prompt
 from ift_sagemaker.data.statistics import (
     SAMPLE_ROWS,
     DatasetStats,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ift_sagemaker.data.depth import Depth
+    from ift_sagemaker.data.partition import By
 
 DEFAULT_LENGTH = int(parse_hyperparameters({})["max_input_length"])
 """Tokens of the longest row that a run takes unless it says otherwise."""
@@ -288,19 +290,101 @@ class InstructionDataset:
             ),
         )
 
+    @overload
     def split(
-        self, *, test_size: float = 0.2, seed: int = 0
-    ) -> tuple[InstructionDataset, InstructionDataset]:
-        """(train, test): a partition that keeps the order and never parts rows of the same prompt.
+        self,
+        *,
+        test_size: float = ...,
+        validation_size: None = None,
+        seed: int = ...,
+        stratify: str | None = ...,
+        near: bool = ...,
+    ) -> tuple[InstructionDataset, InstructionDataset]: ...
+    @overload
+    def split(
+        self,
+        *,
+        test_size: float = ...,
+        validation_size: float,
+        seed: int = ...,
+        stratify: str | None = ...,
+        near: bool = ...,
+    ) -> tuple[InstructionDataset, InstructionDataset, InstructionDataset]: ...
+    def split(
+        self,
+        *,
+        test_size: float = 0.2,
+        validation_size: float | None = None,
+        seed: int = 0,
+        stratify: str | None = None,
+        near: bool = False,
+    ) -> tuple[InstructionDataset, ...]:
+        """(train, test), or (train, validation, test): a partition that keeps the order and never parts rows
+        of the same prompt, nor, with `near`, of prompts that share 80 % of their shingles.
 
         `test_size` is the share of rows for test, over 0 and under 1: n rows with different prompts give
         round(n * test_size) test rows, at least 1 and leaving at least 1. Where prompts repeat it may be
-        fewer, and more only where every prompt has more rows than that. The same rows, seed and size give the
-        same parts, in any order of rows. Raises ConfigError where no such partition exists.
+        fewer, and more only where every prompt has more rows than that. With `stratify`, a column or `label`
+        (that column, or else the answer), each part has its share of each value. The same rows, seed and
+        sizes give the same parts, in any order of rows. Raises ConfigError where no such partition exists.
         """
         prompts = [self.prompt(row) for row in self._rows]
-        train, test = split_by_prompt(prompts, test_size=test_size, seed=seed)
-        return self._subset(train), self._subset(test)
+        if validation_size is None and stratify is None and not near:
+            train, test = split_by_prompt(prompts, test_size=test_size, seed=seed)
+            return self._subset(train), self._subset(test)
+        from ift_sagemaker.data.parting import sides_of
+
+        shares = check_shares(test_size, validation_size)
+        sides = sides_of(prompts, self._strata(stratify), shares, seed=seed, near=near)
+        parts = [
+            self._subset(place for place, side in enumerate(sides) if side == part)
+            for part in ((0, 1) if validation_size is None else (0, 2, 1))
+        ]
+        return tuple(parts)
+
+    def _strata(self, stratify: str | None) -> list[str | None]:
+        if stratify is None:
+            return [None] * len(self)
+        findings = Findings(self.path)
+        strata = [self._stratum(row, stratify) for row in self._rows]
+        for line, stratum in zip(self._lines, strata, strict=True):
+            if stratum is None:
+                findings.add(line, stratify, "missing", "is missing, rows are stratified by it")
+        findings.raise_errors()
+        return strata
+
+    def _stratum(self, row: Row, stratify: str) -> str | None:
+        value = value_at(row, stratify)
+        if value is None and stratify == LABEL:
+            value = self.completion(row)
+        return None if value is None else plain_text(value)
+
+    def dedupe(self, *, near: bool = False, by: By = "example") -> InstructionDataset:
+        """Without repetitions, the first of equal rows kept; see `dedupe_rows` for `near` and `by`."""
+        from ift_sagemaker.data.partition import compared
+        from ift_sagemaker.data.repeats import kept_of
+
+        return self._subset(
+            kept_of(
+                (compared(row, [(self.prompt(row), self.completion(row))], by) for row in self._rows),
+                near=near,
+            )
+        )
+
+    def sample(
+        self, count: int | None = None, *, share: float | None = None, seed: int = 0
+    ) -> InstructionDataset:
+        """`count` rows or a `share` of them, in their order, as `sample_rows` chooses them."""
+        from ift_sagemaker.data.shuffling import check_wanted, sampled, wanted_of
+
+        check_wanted(count, share)
+        return self._subset(sampled(len(self), wanted_of(len(self), count, share), seed))
+
+    def shuffle(self, *, seed: int = 0) -> InstructionDataset:
+        """The rows in the random order that `shuffle_rows` gives them."""
+        from ift_sagemaker.data.shuffling import shuffled
+
+        return self._subset(shuffled(len(self), seed))
 
     def _subset(self, indexes: Iterable[int]) -> InstructionDataset:
         chosen = list(indexes)

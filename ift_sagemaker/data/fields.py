@@ -20,13 +20,14 @@ class FieldMap:
     def apply(self, row: Mapping[str, Any]) -> Row:
         if not self._fields:
             return dict(row)
-        found = {name: _lookup(row, source) for name, source in self._fields.items()}
+        found = {name: value_at(row, source) for name, source in self._fields.items()}
         taken = {*self._fields, *self._fields.values()}
         rest = {name: value for name, value in row.items() if name not in taken}
         return {name: value for name, value in found.items() if value is not None} | rest
 
 
-def _lookup(row: Mapping[str, Any], source: str) -> Any:
+def value_at(row: Mapping[str, Any], source: str) -> Any:
+    """What stands at a key or a dotted path; None where nothing does."""
     if source in row:
         return row[source]
     value: Any = row

@@ -1,0 +1,201 @@
+"""`ift data split, dedupe, filter, sample, mix, shuffle`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ift_sagemaker.cli.options import as_json, parse_settings, print_json
+from ift_sagemaker.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ift_sagemaker.data import Shaped
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SEED = click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another draw.")
+
+
+def _files(command: F) -> F:
+    """Adds SRC, DST and what every verb has."""
+    for option in (click.argument("destination", metavar="DST"), click.argument("source", metavar="SRC")):
+        command = option(command)
+    return _limits(command)
+
+
+def _limits(command: F) -> F:
+    memory = click.option(
+        "--memory-mb",
+        type=click.IntRange(min=1),
+        default=256,
+        show_default=True,
+        help="What may be held in memory; more lies beside DST.",
+    )
+    return memory(as_json(command))
+
+
+def _seeing(command: F) -> F:
+    """Adds --format and --field."""
+    for option in (
+        click.option("--field", "fields", multiple=True, metavar="NAME=COLUMN", help="As for `ift train`."),
+        click.option("--format", "format_", help="How rows are written; default: as the first ones look."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_files
+@_seeing
+@click.option("--test-size", type=float, default=0.1, show_default=True, help="Share of rows for test.")
+@click.option("--validation-size", type=float, help="Share of rows for validation; default: none.")
+@click.option("--stratify", metavar="FIELD", help="Keep the shares of its values; `label`: of the answers.")
+@click.option(
+    "--near/--no-near",
+    default=True,
+    show_default=True,
+    help="Keep near duplicates of a prompt on one side.",
+)
+@click.option(
+    "--compress", type=click.Choice(["gz", "zst"]), help="Write .jsonl.gz or .jsonl.zst; default: .jsonl."
+)
+@_SEED
+def split(source: str, destination: str, compress: str | None, **options: Any) -> None:
+    """Part rows into train.jsonl, test.jsonl (and validation.jsonl) in the new folder DST.
+
+    Rows of the same prompt are on one side. Shares are met as nearly as that allows.
+    """
+    from ift_sagemaker.data import split_rows
+
+    _run("split", options, split_rows, source, destination, compression=compress or "")
+
+
+@click.command()
+@_files
+@_seeing
+@click.option("--near", is_flag=True, help="Near duplicates go too (80 % of word shingles in common).")
+@click.option(
+    "--by",
+    type=click.Choice(["example", "prompt", "row"]),
+    default="example",
+    show_default=True,
+    help="What is compared: prompt and answer, the prompt, or every field.",
+)
+def dedupe(source: str, destination: str, **options: Any) -> None:
+    """Write rows without repetitions to the new file DST; the first of equal rows is kept."""
+    from ift_sagemaker.data import dedupe_rows
+
+    _run("dedupe", options, dedupe_rows, source, destination)
+
+
+@click.command("filter")
+@_files
+@_seeing
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="CONDITION",
+    help="FIELD=VALUE, !=, ~ (has the text), !~, <, <=, >, >=, or so of len(FIELD). All must hold.",
+)
+@click.option("--min-chars", type=int, help="Characters of prompt and answer, at least.")
+@click.option("--max-chars", type=int, help="Characters of prompt and answer, at most.")
+def filter_command(source: str, destination: str, **options: Any) -> None:
+    """Write the rows that meet every condition to the new file DST."""
+    from ift_sagemaker.data import filter_rows
+
+    _run("filter", options, filter_rows, source, destination)
+
+
+@click.command()
+@_files
+@click.option("--count", type=int, help="Rows, exactly.")
+@click.option("--share", type=float, help="Share of rows, over 0 and under 1.")
+@_SEED
+def sample(source: str, destination: str, **options: Any) -> None:
+    """Write rows drawn at random, in their order, to the new file DST: --count or --share."""
+    from ift_sagemaker.data import sample_rows
+
+    _run("sample", options, sample_rows, source, destination)
+
+
+@click.command()
+@_files
+@_SEED
+def shuffle(source: str, destination: str, **options: Any) -> None:
+    """Write rows in a random order to the new file DST. More rows than memory holds are fine."""
+    from ift_sagemaker.data import shuffle_rows
+
+    _run("shuffle", options, shuffle_rows, source, destination)
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SRC=WEIGHT...")
+@click.argument("destination", metavar="DST")
+@click.option(
+    "--until",
+    type=click.Choice(["first", "all"]),
+    default="first",
+    show_default=True,
+    help="End with the last row of any source, or when all had theirs (shorter ones begin again).",
+)
+@_SEED
+@_limits
+def mix(sources: tuple[str, ...], destination: str, **options: Any) -> None:
+    """Write rows of several sources, in proportion to their weights, to the new file DST."""
+    from ift_sagemaker.data import mix_rows
+
+    _run("mix", options, mix_rows, _weights(sources), destination)
+
+
+def _weights(sources: tuple[str, ...]) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for text in sources:
+        path, equals, weight = text.rpartition("=")
+        try:
+            number = float(weight) if equals and path else None
+        except ValueError:
+            number = None
+        if number is None:
+            raise ConfigError(
+                f"{text!r}: write SRC=WEIGHT, as in rows.jsonl=2",
+                field="sources",
+                value=text,
+                allowed="SRC=WEIGHT",
+            )
+        if path in weights:
+            raise ConfigError(f"{path} is given twice: add its weights up", field="sources", value=text)
+        weights[path] = number
+    return weights
+
+
+def _run(
+    verb: str,
+    options: dict[str, Any],
+    shape: Callable[..., Shaped],
+    *places: Any,
+    **more: Any,
+) -> None:
+    """Shapes with a bar on stderr, and tells what was done."""
+    from ift_sagemaker.report.rows_bar import RowsBar
+
+    for_machines, memory = options.pop("as_json"), options.pop("memory_mb")
+    if "fields" in options:
+        options["fields"] = parse_settings(options["fields"], "--field") or None
+        options["format"] = options.pop("format_")
+    with RowsBar(verb) as bar:
+        done = shape(*places, **options, **more, memory_bytes=memory << 20, on_progress=bar)
+    if for_machines:
+        print_json(done.to_dict())
+        return
+    click.echo("\n".join(_told(done)))
+
+
+def _told(done: Shaped) -> list[str]:
+    files = ", ".join(f"{name} {rows}" for name, rows in done.files.items())
+    lines = [f"{done.read} rows -> {done.destination}: {files}"]
+    lines += [f"  {name}: {count}" for name, count in done.counts.items()]
+    for value, parts in done.strata.items():
+        lines.append(f"  {value!r}: {', '.join(f'{part} {count}' for part, count in parts.items())}")
+    return lines
