@@ -6,13 +6,15 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.retry import Patience
-from ift_sagemaker.catalog import find
+from ift_sagemaker.catalog import FoundationModel, find
+from ift_sagemaker.catalog.models import Road, today
 from ift_sagemaker.catalog.weights import Weights, WeightsCache
 from ift_sagemaker.contract import names
 from ift_sagemaker.data import InstructionDataset
@@ -25,10 +27,15 @@ from ift_sagemaker.errors import (
     ResourceNotFoundError,
     TrainingJobFailed,
     TrainingJobStopped,
+    UnsupportedError,
     WeightsError,
 )
 from ift_sagemaker.evaluation import Evaluation
+from ift_sagemaker.plan.calls import RoutePlan
+from ift_sagemaker.plan.forms import refuse_second_labels
 from ift_sagemaker.plan.plans import JobPlan, Place, Upload
+from ift_sagemaker.plan.reading import rows_in_form
+from ift_sagemaker.plan.roads import PLANNERS, road_of
 from ift_sagemaker.plan.routes.container import (
     EvaluationInputs,
     Rows,
@@ -36,7 +43,8 @@ from ift_sagemaker.plan.routes.container import (
     plan_evaluation,
     plan_training,
 )
-from ift_sagemaker.plan.spec import Compute, FineTuneSpec, Scalar
+from ift_sagemaker.plan.routes.job import RouteInputs
+from ift_sagemaker.plan.spec import Compute, Customization, FineTuneSpec, Scalar
 from ift_sagemaker.training import FAILED, STOPPED, Progress, TrainingJob
 from ift_sagemaker.wire.artifact import PREDICTIONS_FILE
 from ift_sagemaker.wire.hyperparameters import parse_hyperparameters
@@ -44,6 +52,7 @@ from ift_sagemaker.wire.program import program
 from ift_sagemaker.wire.rows import read_rows
 
 Data = InstructionDataset | str | Path
+OWN_ROUTE = "container"
 SECURITY_FIELDS = (
     ("RoleArn",),
     ("VpcConfig",),
@@ -75,6 +84,8 @@ class Session:
     on_upload: Callable[[UploadProgress], None] | None = field(default=None, repr=False)
     on_fetch: Callable[[str], None] | None = field(default=None, repr=False)
     """Told in words what is being done while base weights are fetched."""
+    today: Callable[[], date] = field(default=today, repr=False)
+    """By which roads of the catalogue are open or closed."""
 
     # -- planning
 
@@ -86,15 +97,24 @@ class Session:
         validation: Data | None = None,
         hyperparameters: Mapping[str, Scalar] | None = None,
         compute: Compute | None = None,
+        customization: Customization | None = None,
         tags: Mapping[str, str] | None = None,
-    ) -> JobPlan:
-        """Uploads and the exact request of a fine-tuning run. Writes nothing, sends nothing.
+    ) -> JobPlan | RoutePlan:
+        """Uploads and the exact requests of a fine-tuning run. Writes nothing, sends nothing.
 
-        Raises DatasetError for bad rows, ModelNotFoundError, ConfigError for a hyperparameter or field
-        outside its range, WeightsError where the base weights were not pulled yet, and RequestError where
-        AWS would refuse.
+        By the model's first route that takes jobs today, or the one that `customization` names: a JobPlan for
+        our own route, `container`, which `fine_tune` runs, a RoutePlan for the others, which nothing here
+        runs yet. Raises DatasetError for bad rows, ModelNotFoundError, ConfigError for a hyperparameter or
+        field outside its range, UnsupportedError for a closed road (with date and alternative) and for what
+        is not at hand, WeightsError where the base weights were not pulled yet, and RequestError where AWS
+        would refuse.
         """
-        spec = _spec(model_id, hyperparameters, compute, tags)
+        model = find(model_id)
+        spec = _spec(model_id, hyperparameters, compute, tags, customization)
+        road = road_of(model, self.today(), spec.customization.route)
+        if road.route != OWN_ROUTE:
+            return self._route_plan(spec, model, road, data, validation)
+        parse_hyperparameters(spec.hyperparameters)
         plan = plan_training(
             self._inputs(spec, data, validation, self._found_weights(model_id)), self._place()
         )
@@ -118,9 +138,11 @@ class Session:
         `ift models show` (docs/reference/hyperparameters.md).
         Fetches the base weights first where this machine lacks them. Raises as `plan` does; AttachError where
         the same run exists under another role, key, network or isolation; TrainingJobFailed or
-        TrainingJobStopped where it ended so and `retry` is False.
+        TrainingJobStopped where it ended so and `retry` is False; UnsupportedError for a model of another
+        route than our own, whose requests `plan` shows.
         """
-        find(model_id)
+        self._refuse_other_routes(find(model_id))
+        parse_hyperparameters(hyperparameters or {})
         spec = _spec(model_id, hyperparameters, compute, tags)
         rows = _dataset(data)
         held_out = None if validation is None else _dataset(validation)
@@ -258,6 +280,28 @@ class Session:
         bucket = self.bucket or f"sagemaker-{identity.region}-{identity.account}"
         return Place(identity.region, identity.account, bucket, role)
 
+    def _refuse_other_routes(self, model: FoundationModel) -> None:
+        road = road_of(model, self.today())
+        if road.route != OWN_ROUTE:
+            raise UnsupportedError(
+                f"{model.model_id} is tuned by route {road.route}, which is planned and not run yet: `ift "
+                "plan` shows its requests",
+                feature=f"running route {road.route}",
+            )
+
+    def _route_plan(
+        self, spec: FineTuneSpec, model: FoundationModel, road: Road, data: Data, validation: Data | None
+    ) -> RoutePlan:
+        form, training = rows_in_form(_source(data), model, road)
+        refuse_second_labels(form, validation=validation is not None)
+        held_out = None
+        if validation is not None:
+            held_out = rows_in_form(_source(validation), model, road, held_out=True)[1]
+        inputs = RouteInputs(spec, model, road, form, training, held_out)
+        plan = PLANNERS[road.route](inputs, self._place())
+        plan.check()
+        return plan
+
     def _found_weights(self, model_id: str) -> Weights:
         find(model_id)
         weights = self.weights.find(model_id)
@@ -300,22 +344,25 @@ def _spec(
     hyperparameters: Mapping[str, Scalar] | None,
     compute: Compute | None,
     tags: Mapping[str, str] | None,
+    customization: Customization | None = None,
 ) -> FineTuneSpec:
-    """The specification, its hyperparameters checked before anything is fetched or sent."""
-    parse_hyperparameters(hyperparameters or {})
     return FineTuneSpec(
         model=model_id,
         hyperparameters=dict(hyperparameters or {}),
         compute=compute or Compute(),
+        customization=customization or Customization(),
         tags=dict(tags or {}),
     )
 
 
 def _dataset(data: Data) -> InstructionDataset:
-    if isinstance(data, InstructionDataset):
+    source = _source(data)
+    return source if isinstance(source, InstructionDataset) else InstructionDataset.read(source)
+
+
+def _source(data: Data) -> Data:
+    if isinstance(data, (InstructionDataset, str, Path)):
         return data
-    if isinstance(data, (str, Path)):
-        return InstructionDataset.read(data)
     raise ConfigError(
         f"data is a {type(data).__name__}: give an InstructionDataset (InstructionDataset.from_rows or "
         ".from_pandas make one) or the path of a JSON-lines file",

@@ -17,7 +17,7 @@ from ift_sagemaker.cli.options import (
 
 _arguments = (
     click.argument("model"),
-    click.argument("rows", type=click.Path(dir_okay=False)),
+    click.argument("rows", type=click.Path()),
     click.option(
         "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; repeatable."
     ),
@@ -43,11 +43,22 @@ def _run_options(command: Any) -> Any:
 
 @click.command()
 @_run_options
+@click.option("--route", help="One of the model's routes; default: its first that takes jobs today.")
+@click.option("--technique", default="SFT", show_default=True, help="Recipes and Bedrock: how it is tuned.")
+@click.option("--full", is_flag=True, help="Recipes: tune all weights instead of adapters.")
+@click.option("--accept-eula", is_flag=True, help="You accept the licence of a gated model.")
 @as_json
 def plan(as_json: bool, **options: Any) -> None:  # noqa: FBT001
-    """Show what a fine-tuning run would send, ask and cost. Writes and sends nothing."""
+    """Show what a fine-tuning run would send, ask and cost. Writes and sends nothing.
+
+    ROWS is a file or folder of rows; for models of pictures a folder of them with dataset_info.json.
+    """
+    from ift_sagemaker.plan.spec import Customization, parse
+
+    asked = {name: options[name] for name in ("route", "technique", "full", "accept_eula")}
     session = session_of(options)
-    planned = session.plan(options["model"], _rows(options), **_run(options))
+    rows = _rows(options) if options["fields"] else options["rows"]
+    planned = session.plan(options["model"], rows, customization=parse(Customization, asked), **_run(options))
     if as_json:
         print_json(planned.to_dict())
     else:
@@ -97,9 +108,10 @@ def _run(options: dict[str, Any]) -> dict[str, Any]:
         "spot": options["spot"] or None,
     }
     compute = parse(Compute, {name: value for name, value in asked.items() if value is not None})
-    validation = options["validation"] and InstructionDataset.read(
-        options["validation"], fields=parse_settings(options["fields"], "--field") or None
-    )
+    fields = parse_settings(options["fields"], "--field")
+    validation = options["validation"]
+    if validation and fields:
+        validation = InstructionDataset.read(validation, fields=fields)
     return {
         "hyperparameters": parse_settings(options["settings"]),
         "compute": compute,
