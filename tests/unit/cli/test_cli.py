@@ -270,3 +270,29 @@ def test_the_plan_of_another_route_is_shown_and_a_closed_one_is_refused(
     train = CliRunner().invoke(ift, ["train", "huggingface-reasoning-qwen3-06b", str(rows)], env=environment)
     assert train.exit_code == 3
     assert "not run yet" in train.stderr
+
+
+def test_a_training_spec_of_the_users_own_makes_a_model_plannable(
+    bare: dict[str, str], tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"instruction": "a", "output": "b"}\n')
+    path = tmp_path / "models.json"
+    spec = {
+        "version": "2.22.0",
+        "image": "huggingface-pytorch-training:2.0.0-transformers4.28.1-gpu-py310-cu118-ubuntu20.04",
+        "script": "mine/sourcedir.tar.gz",
+        "artifact": "mine/model.tar.gz",
+        "default_instance": "ml.g5.12xlarge",
+        "instances": ["ml.g5.12xlarge"],
+    }
+    path.write_text(json.dumps({"launch": {"huggingface-llm-mistral-7b": spec}}))
+    environment = bare | {"IFT_TARGET": "local", "IFT_CATALOGUE": str(path)}
+    words = ["plan", "huggingface-llm-mistral-7b", str(rows), "--set", "peft_type=lora", "--json"]
+    request = json.loads(CliRunner().invoke(ift, words, env=environment).stdout)["requests"][0]["parameters"]
+    channels = {
+        c["ChannelName"]: c["DataSource"]["S3DataSource"]["S3Uri"] for c in request["InputDataConfig"]
+    }
+    assert set(channels) == {"train", "model", "code"}
+    assert channels["code"] == "s3://jumpstart-cache-prod-us-east-1/mine/sourcedir.tar.gz"
+    assert request["HyperParameters"]["peft_type"] == "lora"
