@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Compute": "ift_sagemaker.plan.spec",
+    "Customization": "ift_sagemaker.plan.spec",
     "Endpoint": "ift_sagemaker.endpoint",
     "Evaluation": "ift_sagemaker.evaluation",
     "FineTuneSpec": "ift_sagemaker.plan.spec",
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ift_sagemaker.endpoint import Endpoint as Endpoint
     from ift_sagemaker.evaluation import Evaluation as Evaluation
     from ift_sagemaker.plan.spec import Compute as Compute
+    from ift_sagemaker.plan.spec import Customization as Customization
     from ift_sagemaker.plan.spec import FineTuneSpec as FineTuneSpec
     from ift_sagemaker.session import Session as Session
     from ift_sagemaker.training import TrainingJob as TrainingJob

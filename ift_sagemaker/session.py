@@ -6,6 +6,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.aws.transfer import Objects, split_uri
 from ift_sagemaker.aws.upload import Sending, Sent
-from ift_sagemaker.catalog import find
+from ift_sagemaker.catalog import FoundationModel, find
+from ift_sagemaker.catalog.models import Road, today
 from ift_sagemaker.catalog.prices import PriceBook
 from ift_sagemaker.catalog.weights import Weights, WeightsCache
 from ift_sagemaker.contract import names
@@ -31,14 +33,19 @@ from ift_sagemaker.errors import (
     ResourceNotFoundError,
     TrainingJobFailed,
     TrainingJobStopped,
+    UnsupportedError,
     WeightsError,
 )
 from ift_sagemaker.evaluation import Evaluation
 from ift_sagemaker.plan.calibration import Calibration
+from ift_sagemaker.plan.calls import RoutePlan
 from ift_sagemaker.plan.estimate import Estimate, Target
 from ift_sagemaker.plan.forecast import forecast, training_of
+from ift_sagemaker.plan.forms import refuse_second_labels
 from ift_sagemaker.plan.offers import Offer, offers
 from ift_sagemaker.plan.plans import JobPlan, Place
+from ift_sagemaker.plan.reading import rows_in_form
+from ift_sagemaker.plan.roads import PLANNERS, road_of
 from ift_sagemaker.plan.routes.container import (
     EvaluationInputs,
     Rows,
@@ -46,7 +53,8 @@ from ift_sagemaker.plan.routes.container import (
     plan_evaluation,
     plan_training,
 )
-from ift_sagemaker.plan.spec import Compute, FineTuneSpec, Scalar
+from ift_sagemaker.plan.routes.job import RouteInputs
+from ift_sagemaker.plan.spec import Compute, Customization, FineTuneSpec, Scalar
 from ift_sagemaker.plan.tokens import TokenCount, count_tokens
 from ift_sagemaker.plan.workload import Training
 from ift_sagemaker.training import FAILED, STOPPED, Progress, TrainingJob
@@ -57,6 +65,7 @@ from ift_sagemaker.wire.rows import read_rows
 from ift_sagemaker.wire.template import PromptTemplate
 
 Data = InstructionDataset | Stored | str | Path
+OWN_ROUTE = "container"
 SECURITY_FIELDS = (
     ("RoleArn",),
     ("VpcConfig",),
@@ -94,6 +103,8 @@ class Session:
         default=None, repr=False
     )
     """The speed measured on this machine; None where jobs do not run on it."""
+    today: Callable[[], date] = field(default=today, repr=False)
+    """By which roads of the catalogue are open or closed."""
 
     # -- planning
 
@@ -105,17 +116,26 @@ class Session:
         validation: Data | None = None,
         hyperparameters: Mapping[str, Scalar] | None = None,
         compute: Compute | None = None,
+        customization: Customization | None = None,
         tags: Mapping[str, str] | None = None,
         tokens: TokenCount | None = None,
-    ) -> JobPlan:
-        """Uploads, the exact request and the estimate of a fine-tuning run. Writes nothing, sends nothing.
+    ) -> JobPlan | RoutePlan:
+        """Uploads, the exact requests and the estimate of a fine-tuning run. Writes nothing, sends nothing.
 
-        `tokens` are those of `data`; without them they are estimated from a sample of the rows.
+        By the model's first route that takes jobs today, or the one that `customization` names: a JobPlan for
+        our own route, `container`, which `fine_tune` runs, a RoutePlan for the others, which nothing here
+        runs yet. `tokens` are those of `data`; without them they are estimated from a sample of the rows.
         Raises DatasetError for bad rows, ModelNotFoundError, ConfigError for a hyperparameter or field
-        outside its range, WeightsError where the base weights were not pulled yet, RequestError where
-        AWS would refuse, and CostLimitError where `compute.max_cost` cannot be kept.
+        outside its range, UnsupportedError for a closed road (with date and alternative) and for what is not
+        at hand, WeightsError where the base weights were not pulled yet, RequestError where AWS would refuse,
+        and CostLimitError where `compute.max_cost` cannot be kept.
         """
-        spec = _spec(model_id, hyperparameters, compute, tags)
+        model = find(model_id)
+        spec = _spec(model_id, hyperparameters, compute, tags, customization)
+        road = road_of(model, self.today(), spec.customization.route)
+        if road.route != OWN_ROUTE:
+            return self._route_plan(spec, model, road, data, validation)
+        parse_hyperparameters(spec.hyperparameters)
         weights, place = self._found_weights(model_id), self._place()
         rows = self._dataset(data)
         held_out = None if validation is None else self._dataset(validation)
@@ -152,9 +172,11 @@ class Session:
         Fetches the base weights first where this machine lacks them. Raises as `plan` does; AttachError where
         the same run exists under another role, key, network or isolation; CostLimitError before a launch that
         `compute.max_cost` forbids; TrainingJobFailed or TrainingJobStopped where it ended so and
-        `retry` is False.
+        `retry` is False; UnsupportedError for a model of another route than our own, whose requests `plan`
+        shows.
         """
-        find(model_id)
+        self._refuse_other_routes(find(model_id))
+        parse_hyperparameters(hyperparameters or {})
         spec = _spec(model_id, hyperparameters, compute, tags)
         rows = self._dataset(data)
         held_out = None if validation is None else self._dataset(validation)
@@ -374,6 +396,28 @@ class Session:
         identity = self.client.identity()
         return f"sagemaker-{identity.region}-{identity.account}"
 
+    def _refuse_other_routes(self, model: FoundationModel) -> None:
+        road = road_of(model, self.today())
+        if road.route != OWN_ROUTE:
+            raise UnsupportedError(
+                f"{model.model_id} is tuned by route {road.route}, which is planned and not run yet: `ift "
+                "plan` shows its requests",
+                feature=f"running route {road.route}",
+            )
+
+    def _route_plan(
+        self, spec: FineTuneSpec, model: FoundationModel, road: Road, data: Data, validation: Data | None
+    ) -> RoutePlan:
+        form, training = rows_in_form(_local_source(data), model, road)
+        refuse_second_labels(form, validation=validation is not None)
+        held_out = None
+        if validation is not None:
+            held_out = rows_in_form(_local_source(validation), model, road, held_out=True)[1]
+        inputs = RouteInputs(spec, model, road, form, training, held_out)
+        plan = PLANNERS[road.route](inputs, self._place())
+        plan.check()
+        return plan
+
     def _found_weights(self, model_id: str) -> Weights:
         find(model_id)
         weights = self.weights.find(model_id)
@@ -444,14 +488,23 @@ def _spec(
     hyperparameters: Mapping[str, Scalar] | None,
     compute: Compute | None,
     tags: Mapping[str, str] | None,
+    customization: Customization | None = None,
 ) -> FineTuneSpec:
-    """The specification, its hyperparameters checked before anything is fetched or sent."""
-    parse_hyperparameters(hyperparameters or {})
     return FineTuneSpec(
         model=model_id,
         hyperparameters=dict(hyperparameters or {}),
         compute=compute or Compute(),
+        customization=customization or Customization(),
         tags=dict(tags or {}),
+    )
+
+
+def _local_source(data: Data) -> InstructionDataset | str | Path:
+    if isinstance(data, (InstructionDataset, str, Path)):
+        return data
+    raise UnsupportedError(
+        f"{data} cannot be planned for this route from where it lies: give the path of rows on this machine",
+        feature="rows in S3 for routes other than container",
     )
 
 

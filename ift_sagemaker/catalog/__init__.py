@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from ift_sagemaker.catalog.comparison import compare
-from ift_sagemaker.catalog.models import FoundationModel, WeightsSource, find, models
+from ift_sagemaker.catalog.models import FoundationModel, Road, WeightsSource, find, models, search
 
-__all__ = ["FoundationModel", "WeightsSource", "compare", "find", "models"]
+__all__ = ["FoundationModel", "Road", "WeightsSource", "compare", "find", "models", "search"]

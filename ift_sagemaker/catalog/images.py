@@ -18,13 +18,23 @@ def vllm_image(region: str) -> str:
     return _image("vllm", region)
 
 
-def _image(kind: str, region: str) -> str:
+def aws_image(region: str, image: str) -> str:
+    """A deep learning container of AWS's, `image` as repository:tag. Raises ConfigError as above.
+
+    Older images share the registries of the Hugging Face one; that one is in a region is not checked.
+    """
+    repository, _, tag = image.partition(":")
+    return _image("training", region, repository, tag)
+
+
+def _image(kind: str, region: str, repository: str = "", tag: str = "") -> str:
     facts = load("image_accounts.json")
     image: dict[str, Any] = facts[kind]
+    repository, tag = repository or image["repository"], tag or image["tag"]
     account = image["accounts"].get(region)
     if account is None:
         raise ConfigError(
-            f"AWS's {image['repository']} image is not known in region {region!r}; it is in "
+            f"AWS's {repository} image is not known in region {region!r}; it is in "
             f"{', '.join(image['accounts'])}",
             field="region",
             value=region,
@@ -32,4 +42,4 @@ def _image(kind: str, region: str) -> str:
         )
     domains: dict[str, str] = facts["domains"]["by_region_prefix"]
     domain = next(name for prefix, name in domains.items() if region.startswith(prefix))
-    return f"{account}.dkr.ecr.{region}.{domain}/{image['repository']}:{image['tag']}"
+    return f"{account}.dkr.ecr.{region}.{domain}/{repository}:{tag}"

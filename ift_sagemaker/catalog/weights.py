@@ -133,6 +133,12 @@ class WeightsCache:
         tried and why it failed, StorageError where the disk is full or not writable.
         """
         model, tell = find_model(model_id), progress or _silent
+        if model.road("container") is None:
+            raise WeightsError(
+                f"{model.model_id} is tuned where its service keeps the weights ({', '.join(model.routes)}); "
+                "this machine needs none",
+                model_id=model.model_id,
+            )
         with _storage_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             with _lock(self.root / f".{model.model_id}.lock", tell):

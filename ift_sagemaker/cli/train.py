@@ -55,12 +55,25 @@ def _run_options(command: Any) -> Any:
 
 @click.command()
 @_run_options
+@click.option("--route", help="One of the model's routes; default: its first that takes jobs today.")
+@click.option("--technique", default="SFT", show_default=True, help="Recipes and Bedrock: how it is tuned.")
+@click.option("--full", is_flag=True, help="Recipes: tune all weights instead of adapters.")
+@click.option("--accept-eula", is_flag=True, help="You accept the licence of a gated model.")
 @click.option("--offers", is_flag=True, help="Instance types for this run instead of its request.")
 @as_json
 def plan(offers: bool, as_json: bool, **options: Any) -> None:  # noqa: FBT001
-    """Show what a fine-tuning run would send, ask and cost. Writes and sends nothing."""
+    """Show what a fine-tuning run would send, ask and cost. Writes and sends nothing.
+
+    ROWS is a file or folder of rows; for models of pictures a folder of them with dataset_info.json.
+    """
+    from ift_sagemaker.plan.spec import Customization, parse
+
+    asked = {name: options[name] for name in ("route", "technique", "full", "accept_eula")}
     session = session_of(options)
-    planned = session.plan(options["model"], _rows(session, options), **_run(session, options))
+    rows = _rows(session, options) if options["fields"] or options["template"] else options["rows"]
+    planned = session.plan(
+        options["model"], rows, customization=parse(Customization, asked), **_run(session, options)
+    )
     found = session.offers(planned.estimate) if offers and planned.estimate else []
     if as_json:
         print_json([offer.to_dict() for offer in found] if offers else planned.to_dict())
@@ -118,7 +131,9 @@ def _run(session: Session, options: dict[str, Any]) -> dict[str, Any]:
         "spot": options["spot"] or None,
     }
     compute = parse(Compute, {name: value for name, value in asked.items() if value is not None})
-    validation = options["validation"] and _rows(session, options, "validation")
+    validation = options["validation"]
+    if validation and (options["fields"] or options["template"]):
+        validation = _rows(session, options, "validation")
     return {
         "hyperparameters": parse_settings(options["settings"]),
         "compute": compute,

@@ -61,8 +61,9 @@ models = _group(
     "models",
     "Foundation models: what there is, how they compare, their weights.",
     {
-        "list": ("ift_sagemaker.cli.models:list_models", "Models that can be fine-tuned."),
-        "show": ("ift_sagemaker.cli.models:show", "One model and its hyperparameters."),
+        "list": ("ift_sagemaker.cli.models:list_models", "Models, their routes, and whether they live."),
+        "search": ("ift_sagemaker.cli.models:search", "Models by words."),
+        "show": ("ift_sagemaker.cli.models:show", "One model: roads, recipes, hyperparameters."),
         "compare": ("ift_sagemaker.cli.models:compare", "Model families side by side."),
         "pull": ("ift_sagemaker.cli.models:pull", "Fetch a model's weights to this machine."),
     },
@@ -122,7 +123,7 @@ local = _group(
 @click.group(
     cls=RootGroup,
     commands_at={
-        "models": ("ift_sagemaker.cli.tree:models", "Foundation models: list, show, compare, pull."),
+        "models": ("ift_sagemaker.cli.tree:models", "Foundation models: list, search, show, compare …"),
         "data": ("ift_sagemaker.cli.tree:data", "Instruction sets: check, convert, split, upload …"),
         "plan": ("ift_sagemaker.cli.train:plan", "What a fine-tuning run would send and cost."),
         "train": ("ift_sagemaker.cli.train:train", "Start a fine-tuning run; prints its job's name."),

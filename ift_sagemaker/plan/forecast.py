@@ -39,10 +39,12 @@ def subject_of(inputs: TrainingInputs, held_out: TokenCount | None) -> Subject:
         config = json.loads((inputs.weights.folder / "config.json").read_text("utf-8"))
     except (OSError, ValueError):
         config = {}
+    # weights are kept in two bytes each
+    parameters = find(inputs.spec.model).parameters or inputs.weights.size // 2
     sent = [inputs.training] if inputs.validation is None else [inputs.training, inputs.validation]
     return Subject(
         model_id=inputs.spec.model,
-        shape=ModelShape.of_config(find(inputs.spec.model).parameters, config),
+        shape=ModelShape.of_config(parameters, config),
         weights_bytes=inputs.weights.size,
         data_bytes=sum(len(content) for rows in sent for content in rows.files.values()),
         held_out=held_out,

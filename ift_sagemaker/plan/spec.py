@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -42,6 +42,20 @@ class Compute(BaseModel):
         return self
 
 
+class Customization(BaseModel):
+    """By which of a model's routes it is tuned, how, and under which licence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    route: Literal["container", "jumpstart", "serverless", "recipe", "bedrock", "export"] | None = None
+    """None: the first route of the model that takes jobs today and can be planned."""
+    technique: str = Field(default="SFT", pattern="^[A-Z]{3,8}$")
+    full: bool = False
+    """Recipes: tune all weights instead of adapters (LoRA)."""
+    accept_eula: bool = False
+    """That the licence of a gated model is accepted; only whoever runs the job can say so."""
+
+
 class FineTuneSpec(BaseModel):
     """One fine-tuning run as asked for."""
 
@@ -50,6 +64,7 @@ class FineTuneSpec(BaseModel):
     model: str
     hyperparameters: dict[str, Scalar] = Field(default_factory=dict)
     compute: Compute = Field(default_factory=Compute)
+    customization: Customization = Field(default_factory=Customization)
     tags: dict[str, str] = Field(default_factory=dict)
 
 

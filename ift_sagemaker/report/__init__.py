@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ift_sagemaker.report.comparison import comparison_html, comparison_markdown
 from ift_sagemaker.report.dataset_page import dataset_page
 from ift_sagemaker.report.dataset_text import dataset_report
 from ift_sagemaker.report.estimates import estimate_table, offers_table
@@ -11,13 +12,14 @@ from ift_sagemaker.report.tables import (
     endpoints_table,
     evaluation_table,
     jobs_table,
-    models_table,
     targets_table,
     to_text,
     width,
 )
 
 __all__ = [
+    "comparison_html",
+    "comparison_markdown",
     "comparison_table",
     "comparison_tables",
     "dataset_page",
@@ -26,7 +28,6 @@ __all__ = [
     "estimate_table",
     "evaluation_table",
     "jobs_table",
-    "models_table",
     "offers_table",
     "targets_table",
     "to_text",

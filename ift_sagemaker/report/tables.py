@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from ift_sagemaker.evaluation import Evaluation
 from ift_sagemaker.evaluation.evaluation import figure
+from ift_sagemaker.report.comparison import MARKS, marked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,21 +56,16 @@ def comparison_tables(frame: pd.DataFrame, columns: int) -> list[Table]:
 
 
 def comparison_table(frame: pd.DataFrame) -> Table:
-    """Families side by side; `*` marks what rests on general knowledge."""
-    sources: Mapping[str, Mapping[str, Mapping[str, str]]] = frame.attrs["sources"]
+    """Families side by side; `*` marks general knowledge, `†` what corrects a claim of 2023."""
     table = Table(
         "",
         *map(str, frame.columns),
         title=f"Foundation models, as of {frame.attrs['as_of']}",
-        caption="* general knowledge, not re-checked; `--json` has the source of every cell",
+        caption=f"{MARKS}; `--json`, `--markdown` and `--html` have the source of every cell",
         show_lines=True,
     )
     for feature in frame.index:
-        cells = []
-        for family in frame.columns:
-            known = sources[family][feature]["confidence"] == "read"
-            cells.append(str(frame.loc[feature, family]) + ("" if known else " *"))
-        table.add_row(str(feature), *cells)
+        table.add_row(str(feature), *(marked(frame, str(feature), str(family)) for family in frame.columns))
     return table
 
 
@@ -96,20 +91,6 @@ def endpoints_table(endpoints: Iterable[Mapping[str, Any]]) -> Table:
     for found in endpoints:
         table.add_row(str(found["EndpointName"]), str(found["EndpointStatus"]), _time(found["CreationTime"]))
     return table
-
-
-def models_table(models: Sequence[Any]) -> Table:
-    """Catalogue entries, the fields people choose by."""
-    fields = ("model_id", "developer", "parameters", "context_length", "licence", "route")
-    table = Table(*(field.replace("_", " ") for field in fields))
-    for model in models:
-        plain = asdict(model) if is_dataclass(model) and not isinstance(model, type) else dict(model)
-        table.add_row(*(_figure(plain[field]) for field in fields))
-    return table
-
-
-def _figure(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _time(value: Any) -> str:

@@ -34,6 +34,7 @@ from ift_sagemaker.wire.hyperparameters import (
     Hyperparameter,
 )
 from ift_sagemaker.wire.program import Program
+from tests.docs import route_requests
 from tests.docs.offered import offered
 
 MODEL = "smollm2-135m-instruct"
@@ -100,8 +101,16 @@ def requests_page() -> str:
         _request("CreateModel", endpoint.create_model),
         _request("CreateEndpointConfig", endpoint.create_endpoint_config),
         _request("CreateEndpoint", endpoint.create_endpoint),
+        _ROUTES_INTRODUCTION,
+        *(_request(title, params) for title, params in route_requests.calls(ROLE)),
     ]
     return "\n".join(parts)
+
+
+_ROUTES_INTRODUCTION = (
+    "# Requests of other routes\n\nOne for each family that can be planned. `ift plan` shows them; nothing "
+    "here sends them yet. They passed the\nsame checks, and were not compared with live AWS.\n"
+)
 
 
 def _base_of(training: JobPlan) -> str:

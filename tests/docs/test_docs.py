@@ -31,6 +31,7 @@ def test_the_public_names_are_these() -> None:
     """A name added or lost is a decision, so it is written down here."""
     assert ift.__all__ == [
         "Compute",
+        "Customization",
         "Endpoint",
         "Evaluation",
         "FineTuneSpec",

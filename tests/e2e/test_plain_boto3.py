@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 from ift_sagemaker import local
 from ift_sagemaker.data import InstructionDataset
+from ift_sagemaker.plan.plans import JobPlan
 from ift_sagemaker.session import Session
 from tests.e2e.conftest import MODEL, QUICK, soon
 
@@ -44,8 +45,14 @@ def _log(logs: Any, job: str) -> list[str]:
     return [event["message"] for event in found["events"]]
 
 
-def test_boto3_alone_runs_the_chain(session: Session, rows: InstructionDataset, tmp_path: Path) -> None:
+def _planned(session: Session, rows: InstructionDataset) -> JobPlan:
     plan = session.plan(MODEL, rows, hyperparameters=QUICK)
+    assert isinstance(plan, JobPlan)
+    return plan
+
+
+def test_boto3_alone_runs_the_chain(session: Session, rows: InstructionDataset, tmp_path: Path) -> None:
+    plan = _planned(session, rows)
     boto = local.boto3_session()
     s3, sagemaker, runtime = boto.client("s3"), boto.client("sagemaker"), boto.client("sagemaker-runtime")
 

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ift_sagemaker.catalog import FoundationModel, models
 from ift_sagemaker.contract import names
 
 MODEL_IDS = st.text(st.sampled_from("abcdefghijklmnopqrstuvwxyz0123456789-._/ABC"), min_size=1, max_size=90)
@@ -45,3 +47,15 @@ def test_resources_of_any_sagemaker_job_get_an_allowed_name(job: str) -> None:
     for name in (names.model_name(job), names.endpoint_name(job), names.endpoint_config_name(job)):
         assert len(name) <= names.MAX_NAME
         assert ALLOWED.fullmatch(name)
+
+
+@pytest.mark.parametrize("model", models(), ids=lambda model: model.model_id)
+def test_every_id_of_the_catalogue_gives_names_that_the_service_takes(model: FoundationModel) -> None:
+    job = names.job_name(model.model_id, "0123456789abcdef", 999)
+    evaluation = names.evaluation_name(model.model_id, "0123456789abcdef", 999)
+    endpoint = names.endpoint_name(job)
+    everything = (job, evaluation, names.model_name(job), endpoint, names.endpoint_config_name(endpoint))
+    for name in everything:
+        assert len(name) <= names.MAX_NAME
+        assert ALLOWED.fullmatch(name)
+    assert names.base_name(job) == names.job_name(model.model_id, "0123456789abcdef")

@@ -109,8 +109,12 @@ def _record(model: FoundationModel, region: str) -> HubModel:
         instance_types=_instance_types(),
         hyperparameters=TRAINING_HYPERPARAMETERS,
         metrics=METRIC_DEFINITIONS,
-        environment={"SM_VLLM_MAX_MODEL_LEN": str(model.context_length)},
+        environment=_environment(model),
     )
+
+
+def _environment(model: FoundationModel) -> dict[str, str]:
+    return {"SM_VLLM_MAX_MODEL_LEN": str(model.context_length)} if model.context_length else {}
 
 
 def _instance_types() -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""One module per way to fine-tune."""
+"""One module for each way to fine-tune: what is asked for becomes uploads and exact requests."""

@@ -89,7 +89,7 @@ def plan_training(inputs: TrainingInputs, place: Place, attempt: int = 1) -> Job
     _refuse_idle_accelerators(inputs.spec.compute.instance_type)
     hyperparameters = to_wire(parse_hyperparameters(inputs.spec.hyperparameters))
     image = training_image(place.region)
-    fingerprint = _fingerprint(
+    fingerprint = fingerprint_of(
         {
             "weights": inputs.weights.content_hash,
             "training": inputs.training.fingerprint,
@@ -100,11 +100,11 @@ def plan_training(inputs: TrainingInputs, place: Place, attempt: int = 1) -> Job
         }
     )
     name = names.job_name(inputs.spec.model, fingerprint, attempt)
-    channels = {CHANNEL_TRAINING: _rows_prefix(inputs.training)}
-    uploads = [*_program_upload(inputs.program), *_weights_uploads(inputs), *_rows_uploads(inputs.training)]
+    channels = {CHANNEL_TRAINING: rows_prefix(inputs.training)}
+    uploads = [*_program_upload(inputs.program), *_weights_uploads(inputs), *rows_uploads(inputs.training)]
     if inputs.validation:
-        channels[CHANNEL_VALIDATION] = _rows_prefix(inputs.validation)
-        uploads += _rows_uploads(inputs.validation)
+        channels[CHANNEL_VALIDATION] = rows_prefix(inputs.validation)
+        uploads += rows_uploads(inputs.validation)
     uris = {
         CHANNEL_PROGRAM: place.uri(_program_prefix(inputs.program)),
         CHANNEL_MODEL: place.uri(_weights_prefix(inputs)),
@@ -139,7 +139,7 @@ def plan_training(inputs: TrainingInputs, place: Place, attempt: int = 1) -> Job
         place=place,
         uploads=tuple(uploads),
         request=request,
-        cost=_cost(inputs.spec.compute),
+        cost=cost_of(inputs.spec.compute),
         rows=inputs.training.count,
     )
 
@@ -158,7 +158,7 @@ def plan_evaluation(inputs: EvaluationInputs, place: Place, attempt: int = 1) ->
     """The plan that compares base with tuned: a training job, so that gated bases and GPU quota apply."""
     tuned = inputs.tuned
     hyperparameters = to_wire(parse_hyperparameters(inputs.hyperparameters, EVALUATION_HYPERPARAMETERS))
-    fingerprint = _fingerprint(
+    fingerprint = fingerprint_of(
         {
             "job": tuned.job_name,
             "artifact": tuned.artifact_uri,
@@ -176,7 +176,7 @@ def plan_evaluation(inputs: EvaluationInputs, place: Place, attempt: int = 1) ->
             CHANNEL_PROGRAM: place.uri(_program_prefix(inputs.program)),
             CHANNEL_BASE: tuned.base_uri,
             CHANNEL_TUNED: tuned.artifact_uri,
-            CHANNEL_ROWS: place.uri(_rows_prefix(inputs.rows)),
+            CHANNEL_ROWS: place.uri(rows_prefix(inputs.rows)),
         },
         compute=tuned.compute,
         place=place,
@@ -192,9 +192,9 @@ def plan_evaluation(inputs: EvaluationInputs, place: Place, attempt: int = 1) ->
         fingerprint=fingerprint,
         attempt=attempt,
         place=place,
-        uploads=(*_program_upload(inputs.program), *_rows_uploads(inputs.rows)),
+        uploads=(*_program_upload(inputs.program), *rows_uploads(inputs.rows)),
         request=request,
-        cost=_cost(tuned.compute),
+        cost=cost_of(tuned.compute),
         rows=inputs.rows.count,
     )
 
@@ -209,7 +209,7 @@ def _refuse_idle_accelerators(instance_type: str) -> None:
         )
 
 
-def _fingerprint(decisive: Mapping[str, Any]) -> str:
+def fingerprint_of(decisive: Mapping[str, Any]) -> str:
     """Twelve hex digits over what decides the weights; not role, tags or instance."""
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -218,7 +218,7 @@ def _image_identity(image: str) -> str:
     return image.rpartition("/")[2]
 
 
-def _rows_prefix(rows: Rows) -> str:
+def rows_prefix(rows: Rows) -> str:
     return f"{DATA_PREFIX}/{rows.fingerprint}/"
 
 
@@ -250,8 +250,8 @@ def _weights_uploads(inputs: TrainingInputs) -> tuple[Upload, ...]:
     )
 
 
-def _rows_uploads(rows: Rows) -> tuple[Upload, ...]:
-    contents = {_rows_prefix(rows) + name: content for name, content in sorted(rows.files.items())}
+def rows_uploads(rows: Rows) -> tuple[Upload, ...]:
+    contents = {rows_prefix(rows) + name: content for name, content in sorted(rows.files.items())}
     if rows.manifest is not None:
         contents[rows.manifest.key()] = rows.manifest.to_bytes()
     return tuple(
@@ -260,7 +260,7 @@ def _rows_uploads(rows: Rows) -> tuple[Upload, ...]:
     )
 
 
-def _cost(compute: Compute) -> Cost:
+def cost_of(compute: Compute) -> Cost:
     known = instances().get(compute.instance_type)
     price = known.usd_per_hour if known else None
     return Cost(
@@ -290,13 +290,19 @@ def _request(
             "ContainerArguments": [command],
         },
         "HyperParameters": dict(hyperparameters),
-        "InputDataConfig": [_channel(channel, uri) for channel, uri in channels.items()],
+        "InputDataConfig": [channel_of(channel, uri) for channel, uri in channels.items()],
         "OutputDataConfig": {"S3OutputPath": place.uri(f"{PREFIX}/jobs")},
-        "ResourceConfig": _resources(compute),
+        "ResourceConfig": resources_of(compute),
         "StoppingCondition": {"MaxRuntimeInSeconds": compute.max_runtime_in_seconds},
         "EnableNetworkIsolation": compute.network_isolation,
         "Tags": tag_list(tags),
     }
+    add_compute(request, compute)
+    return request
+
+
+def add_compute(request: dict[str, Any], compute: Compute) -> None:
+    """Key, network and spot, where they are asked for."""
     if compute.output_kms_key:
         request["OutputDataConfig"]["KmsKeyId"] = compute.output_kms_key
     if compute.subnets:
@@ -309,10 +315,9 @@ def _request(
         request["StoppingCondition"]["MaxWaitTimeInSeconds"] = (
             compute.max_wait_in_seconds or 2 * compute.max_runtime_in_seconds
         )
-    return request
 
 
-def _channel(name: str, uri: str) -> dict[str, Any]:
+def channel_of(name: str, uri: str) -> dict[str, Any]:
     return {
         "ChannelName": name,
         "InputMode": "File",
@@ -326,7 +331,7 @@ def _channel(name: str, uri: str) -> dict[str, Any]:
     }
 
 
-def _resources(compute: Compute) -> dict[str, Any]:
+def resources_of(compute: Compute) -> dict[str, Any]:
     """Volume fields are left out where the instance has local NVMe (AWS fixes the size there)."""
     resources: dict[str, Any] = {
         "InstanceType": compute.instance_type,

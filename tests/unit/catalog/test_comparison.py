@@ -34,6 +34,13 @@ def test_every_cell_has_a_source_a_date_and_its_confidence() -> None:
         assert (cell["source"] == "general knowledge") == (cell["confidence"] == "general knowledge")
 
 
+def test_what_was_wrong_in_2023_is_named_beside_what_corrects_it() -> None:
+    sources = compare().attrs["sources"]
+    assert sources["claude"]["Fine-Tuning Support"]["corrects"] == "yes"
+    assert sources["llama"]["Commercial Use"]["corrects"] == "non-commercial"
+    assert "corrects" not in sources["smollm2"]["Pricing"]
+
+
 def test_titan_stands_for_nova_and_a_note_says_why() -> None:
     frame = compare("titan", "nova")
     assert list(frame.columns) == ["nova"]

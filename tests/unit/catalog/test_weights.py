@@ -217,3 +217,8 @@ def test_a_root_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be kept"):
         _cache(tmp_path / "file", Source()).pull(MODEL)
+
+
+def test_the_weights_of_a_model_that_its_service_keeps_are_not_fetched(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"where its service keeps the weights \(bedrock\)"):
+        WeightsCache(tmp_path, fetchers=()).pull("amazon.nova-micro-v1:0:128k")

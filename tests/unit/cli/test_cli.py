@@ -199,3 +199,101 @@ def test_a_conversion_that_would_lose_turns_ends_with_3_and_their_lines(
 def test_targets_are_listed_with_how_many_rows_they_take(bare: dict[str, str]) -> None:
     listed = json.loads(_run(bare, "data", "targets", "--json").stdout)
     assert {row["target"]: row["rows"] for row in listed}["openai"] == "10 to any number"
+
+
+def test_models_are_listed_by_family_route_task_and_whether_they_live(bare: dict[str, str]) -> None:
+    lines = CliRunner().invoke(ift, ["models", "list", "--family", "mistral"], env=bare).stdout.splitlines()
+    assert len(lines) == 1 + 3
+    every = CliRunner().invoke(ift, ["models", "list", "--route", "bedrock", "--json"], env=bare)
+    alive = CliRunner().invoke(ift, ["models", "list", "--route", "bedrock", "--tunable", "--json"], env=bare)
+    gone = {m["model_id"] for m in json.loads(every.stdout)} - {
+        m["model_id"] for m in json.loads(alive.stdout)
+    }
+    assert "amazon.nova-canvas-v1:0" in gone
+    task = CliRunner().invoke(ift, ["models", "list", "--task", "text-to-image"], env=bare)
+    assert "stable-diffusion" in task.stdout
+    wrong = CliRunner().invoke(ift, ["models", "list", "--family", "mistrl"], env=bare)
+    assert wrong.exit_code == 3
+    assert "mistral" in wrong.stderr
+
+
+def test_models_are_searched_and_shown(bare: dict[str, str]) -> None:
+    found = CliRunner().invoke(ift, ["models", "search", "gpt-oss 20b"], env=bare)
+    assert "openai-reasoning-gpt-oss-20b" in found.stdout
+    shown = json.loads(CliRunner().invoke(ift, ["models", "show", "gpt-4.1-2025-04-14"], env=bare).stdout)
+    assert shown["roads"][0]["legacy_date"] == "2027-01-06"
+
+
+def test_the_users_own_rows_are_listed_and_a_wrong_file_ends_with_3(
+    bare: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "models.yaml"
+    path.write_text("models: [{model_id: me/x, family: mine, developer: me, roads: [{route: container}]}]")
+    listed = CliRunner().invoke(
+        ift, ["models", "list", "--family", "mine"], env=bare | {"IFT_CATALOGUE": str(path)}
+    )
+    assert listed.stdout.splitlines()[1].startswith("me/x")
+    path.write_text("models: [{model_id: me/x}]")
+    wrong = CliRunner().invoke(ift, ["models", "list"], env=bare | {"IFT_CATALOGUE": str(path)})
+    assert wrong.exit_code == 3
+    assert "a new model needs family" in wrong.stderr
+
+
+def test_a_comparison_is_printed_as_markdown_or_written_as_a_page(
+    bare: dict[str, str], tmp_path: Path
+) -> None:
+    text = CliRunner().invoke(ift, ["models", "compare", "llama", "--markdown"], env=bare).stdout
+    assert text.startswith("# Foundation models")
+    page = tmp_path / "page.html"
+    told = CliRunner().invoke(ift, ["models", "compare", "--html", str(page)], env=bare)
+    assert told.stdout.strip() == str(page)
+    assert page.read_text("utf-8").startswith("<!DOCTYPE html>")
+    nowhere = CliRunner().invoke(ift, ["models", "compare", "--html", str(tmp_path / "no" / "p")], env=bare)
+    assert nowhere.exit_code == 3
+
+
+def test_the_plan_of_another_route_is_shown_and_a_closed_one_is_refused(
+    bare: dict[str, str], tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"instruction": "a", "output": "b"}\n')
+    environment = bare | {"IFT_TARGET": "local"}
+    gemma = ["plan", "huggingface-llm-gemma-2b-instruct", str(rows), "--set", "epoch=2", "--json"]
+    refused = CliRunner().invoke(ift, gemma, env=environment)
+    assert refused.exit_code == 3
+    assert "gemmaTerms.txt" in refused.stderr
+    shown = json.loads(CliRunner().invoke(ift, [*gemma, "--accept-eula"], env=environment).stdout)
+    assert shown["route"] == "jumpstart"
+    assert shown["requests"][0]["parameters"]["HyperParameters"]["epoch"] == "2"
+    closed = CliRunner().invoke(ift, ["plan", "amazon.nova-canvas-v1:0", str(rows)], env=environment)
+    assert closed.exit_code == 3
+    assert "2026-09-30" in closed.stderr
+    train = CliRunner().invoke(ift, ["train", "huggingface-reasoning-qwen3-06b", str(rows)], env=environment)
+    assert train.exit_code == 3
+    assert "not run yet" in train.stderr
+
+
+def test_a_training_spec_of_the_users_own_makes_a_model_plannable(
+    bare: dict[str, str], tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"instruction": "a", "output": "b"}\n')
+    path = tmp_path / "models.json"
+    spec = {
+        "version": "2.22.0",
+        "image": "huggingface-pytorch-training:2.0.0-transformers4.28.1-gpu-py310-cu118-ubuntu20.04",
+        "script": "mine/sourcedir.tar.gz",
+        "artifact": "mine/model.tar.gz",
+        "default_instance": "ml.g5.12xlarge",
+        "instances": ["ml.g5.12xlarge"],
+    }
+    path.write_text(json.dumps({"launch": {"huggingface-llm-mistral-7b": spec}}))
+    environment = bare | {"IFT_TARGET": "local", "IFT_CATALOGUE": str(path)}
+    words = ["plan", "huggingface-llm-mistral-7b", str(rows), "--set", "peft_type=lora", "--json"]
+    request = json.loads(CliRunner().invoke(ift, words, env=environment).stdout)["requests"][0]["parameters"]
+    channels = {
+        c["ChannelName"]: c["DataSource"]["S3DataSource"]["S3Uri"] for c in request["InputDataConfig"]
+    }
+    assert set(channels) == {"train", "model", "code"}
+    assert channels["code"] == "s3://jumpstart-cache-prod-us-east-1/mine/sourcedir.tar.gz"
+    assert request["HyperParameters"]["peft_type"] == "lora"

@@ -16,6 +16,8 @@ from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.aws.upload import Sending, Sent
 from ift_sagemaker.data.outgoing import Outgoing
 from ift_sagemaker.errors import ResourceInUseError, ResourceNotFoundError
+from ift_sagemaker.plan.plans import JobPlan
+from ift_sagemaker.session import Session
 
 
 @dataclass
@@ -244,3 +246,10 @@ class FakeAWS:
             yield from self.parts
         finally:
             self.calls.append("hung up")
+
+
+def job_plan(session: Session, *arguments: Any, **options: Any) -> JobPlan:
+    """The plan of a model of our own route."""
+    plan = session.plan(*arguments, **options)
+    assert isinstance(plan, JobPlan)
+    return plan

@@ -22,7 +22,7 @@ from ift_sagemaker.plan.workload import Training
 from ift_sagemaker.session import Session
 from ift_sagemaker.wire.hyperparameters import parse_hyperparameters, to_wire
 from ift_sagemaker.wire.metrics import format_metrics
-from tests.unit.handles.fakes import Clock, FakeAWS
+from tests.unit.handles.fakes import Clock, FakeAWS, job_plan
 from tests.unit.handles.test_session import MODEL, ROWS, FakeWeights
 
 MANY = InstructionDataset.from_rows([{"instruction": f"a{n} " * 300, "output": "b"} for n in range(2000)])
@@ -64,7 +64,7 @@ def _book(price: float) -> PriceBook:
 
 
 def test_a_plan_carries_its_estimate(session: Session) -> None:
-    plan = session.plan(MODEL, MANY)
+    plan = job_plan(session, MODEL, MANY)
     assert plan.estimate is not None
     assert plan.estimate.subject.shape.stated
     assert plan.estimate.tokens.rows == 2000
@@ -73,13 +73,16 @@ def test_a_plan_carries_its_estimate(session: Session) -> None:
 
 
 def test_tokens_that_were_counted_go_before_the_estimate_of_them(session: Session) -> None:
-    plan = session.plan(MODEL, ROWS, tokens=TokenCount.of_lengths([123], 1))
+    plan = job_plan(session, MODEL, ROWS, tokens=TokenCount.of_lengths([123], 1))
     assert plan.estimate is not None
     assert plan.estimate.tokens.total == 123
 
 
 def test_held_out_rows_are_in_the_estimate(session: Session) -> None:
-    alone, beside = session.plan(MODEL, MANY).estimate, session.plan(MODEL, MANY, validation=MANY).estimate
+    alone, beside = (
+        job_plan(session, MODEL, MANY).estimate,
+        job_plan(session, MODEL, MANY, validation=MANY).estimate,
+    )
     assert alone is not None
     assert beside is not None
     assert beside.flops.likely > alone.flops.likely
@@ -87,21 +90,21 @@ def test_held_out_rows_are_in_the_estimate(session: Session) -> None:
 
 def test_the_price_of_a_plan_is_that_of_the_users_file(session: Session) -> None:
     session.prices = _book(10.0)
-    plan = session.plan(MODEL, ROWS)
+    plan = job_plan(session, MODEL, ROWS)
     assert plan.estimate is not None
     assert plan.cost.usd_per_hour == 10.0
     assert plan.cost.ceiling_usd == pytest.approx(plan.estimate.ceiling_usd, abs=0.01)
 
 
 def test_without_a_limit_the_request_is_as_before(session: Session) -> None:
-    plan = session.plan(MODEL, ROWS)
+    plan = job_plan(session, MODEL, ROWS)
     assert plan.request["StoppingCondition"] == {"MaxRuntimeInSeconds": 4 * 3600}
     assert {tag["Key"] for tag in plan.request["Tags"]} == {"ift:fingerprint", "ift:kind", "ift:model-id"}
 
 
 def test_a_limit_keeps_the_name_and_lowers_the_longest_run(session: Session, aws: FakeAWS) -> None:
-    plan = session.plan(MODEL, ROWS, compute=LIMITED)
-    assert plan.name == session.plan(MODEL, ROWS).name
+    plan = job_plan(session, MODEL, ROWS, compute=LIMITED)
+    assert plan.name == job_plan(session, MODEL, ROWS).name
     assert plan.estimate is not None
     seconds = plan.request["StoppingCondition"]["MaxRuntimeInSeconds"]
     assert seconds == int(3600 / 1.408) - plan.estimate.margin_seconds
@@ -114,7 +117,7 @@ def test_a_limit_keeps_the_name_and_lowers_the_longest_run(session: Session, aws
 def test_nothing_is_sent_for_a_run_over_its_limit(session: Session, aws: FakeAWS) -> None:
     for compute in (Compute(max_cost=0.01), Compute(max_cost=5.0, instance_type="ml.p5.4xlarge")):
         with pytest.raises(CostLimitError):
-            session.plan(MODEL, MANY, compute=compute)
+            job_plan(session, MODEL, MANY, compute=compute)
         with pytest.raises(CostLimitError):
             session.fine_tune(MODEL, MANY, compute=compute)
     assert aws.calls == []
@@ -125,7 +128,7 @@ def test_a_users_price_makes_a_limit_possible(session: Session) -> None:
     eastern = PriceBook.shipped().prices["ml.g5.xlarge", "us-east-1"]
     stated = replace(eastern, instance_type="ml.p5.4xlarge", usd_per_hour=6.0, confidence="user")
     session.prices = PriceBook({("ml.p5.4xlarge", "us-east-1"): stated})
-    plan = session.plan(MODEL, ROWS, compute=Compute(max_cost=5.0, instance_type="ml.p5.4xlarge"))
+    plan = job_plan(session, MODEL, ROWS, compute=Compute(max_cost=5.0, instance_type="ml.p5.4xlarge"))
     assert plan.request["StoppingCondition"]["MaxRuntimeInSeconds"] < 3000
 
 
@@ -136,7 +139,7 @@ def test_attaching_to_a_run_that_is_there_needs_no_budget(session: Session) -> N
 
 
 def test_instance_types_are_offered_for_a_plan(session: Session) -> None:
-    found = session.plan(MODEL, ROWS).estimate
+    found = job_plan(session, MODEL, ROWS).estimate
     assert found is not None
     offers = session.offers(found)
     assert offers[0].usable
@@ -196,11 +199,11 @@ def test_only_a_few_jobs_are_looked_at(aws: FakeAWS) -> None:
 
 
 def test_only_a_session_of_this_machine_asks_for_its_speed(session: Session) -> None:
-    plain = session.plan(MODEL, ROWS).estimate
+    plain = job_plan(session, MODEL, ROWS).estimate
     assert plain is not None
     assert not plain.target.local
     session.calibrate = lambda _client, _model, _training: Calibration("j", Range(1, 2, 3), 0.0, 5)
-    local = session.plan(MODEL, ROWS).estimate
+    local = job_plan(session, MODEL, ROWS).estimate
     assert local is not None
     assert local.here_seconds is not None
     assert "on this machine" in str(local)

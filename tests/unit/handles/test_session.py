@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,12 @@ from ift_sagemaker.errors import (
     JobError,
     ModelNotFoundError,
     ResourceInUseError,
+    UnsupportedError,
     WeightsError,
 )
+from ift_sagemaker.plan.calls import RoutePlan
+from ift_sagemaker.plan.plans import JobPlan
+from ift_sagemaker.plan.spec import Customization
 from ift_sagemaker.session import Session, UploadProgress
 from tests.unit.handles.fakes import Clock, FakeAWS
 
@@ -146,6 +152,7 @@ def test_a_run_that_did_not_end_well_starts_again_only_when_asked(
 
 def test_a_race_for_the_name_ends_in_one_job(session: Session, aws: FakeAWS) -> None:
     plan = session.plan(MODEL, ROWS)
+    assert isinstance(plan, JobPlan)
     aws.create_training_job(plan.request)
     found = aws.jobs.pop(plan.name)
     aws.refuse["CreateTrainingJob"] = ResourceInUseError("taken")
@@ -163,3 +170,52 @@ def test_no_role_says_where_one_can_come_from(session: Session) -> None:
     session.role = None
     with pytest.raises(ConfigError, match="IFT_ROLE"):
         session.plan(MODEL, ROWS)
+
+
+def test_a_model_of_another_route_is_planned_by_it_with_its_rows_in_its_form(
+    session: Session, aws: FakeAWS, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"instruction": "a", "output": "b"}\n')
+    plan = session.plan("huggingface-reasoning-qwen3-06b", path, hyperparameters={"lora_rank": 8})
+    assert isinstance(plan, RoutePlan)
+    assert plan.route == "serverless"
+    assert [upload.source for upload in plan.uploads] == [b'{"prompt":"a","completion":"b"}\n']
+    gated = "meta-textgeneration-llama-2-7b"
+    with pytest.raises(ConfigError, match="accept_eula"):
+        session.plan(gated, ROWS)
+    accepted = session.plan(gated, ROWS, customization=Customization(accept_eula=True))
+    assert isinstance(accepted, RoutePlan)
+    assert {upload.key.rpartition("/")[2] for upload in accepted.uploads} == {"train.jsonl", "template.json"}
+
+
+def test_held_out_rows_get_a_channel_of_their_own(session: Session) -> None:
+    held_out = InstructionDataset.from_rows([{"instruction": "c", "output": "d"}])
+    plan = session.plan("huggingface-reasoning-qwen3-06b", ROWS, validation=held_out)
+    assert isinstance(plan, RoutePlan)
+    channels = plan.call("CreateTrainingJob")["InputDataConfig"]
+    assert [channel["ChannelName"] for channel in channels] == ["train", "validation"]
+
+
+@pytest.mark.parametrize(
+    "model_id", ["meta-textgeneration-llama-2-7b", "amazon.nova-micro-v1:0:128k", "gpt-4.1-2025-04-14"]
+)
+def test_a_route_that_nothing_here_runs_is_refused_before_anything_is_sent(
+    session: Session, aws: FakeAWS, weights: FakeWeights, model_id: str
+) -> None:
+    with pytest.raises(UnsupportedError, match="planned and not run yet"):
+        session.fine_tune(model_id, ROWS)
+    assert weights.pulled == 0
+    assert not aws.objects.sent
+
+
+def test_the_sessions_day_decides_which_roads_are_open(session: Session) -> None:
+    claude = "anthropic.claude-3-haiku-20240307-v1:0:200k"
+    for call in (session.plan, session.fine_tune):
+        with pytest.raises(UnsupportedError, match="2026-09-10"):
+            call(claude, ROWS)
+    earlier = replace(session, today=lambda: date(2026, 1, 1))
+    with pytest.raises(ConfigError, match="tuned in us-west-2"):
+        earlier.plan(
+            claude, InstructionDataset.from_rows([{"instruction": str(n), "output": "b"} for n in range(40)])
+        )

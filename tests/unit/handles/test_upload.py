@@ -15,6 +15,7 @@ from ift_sagemaker.data import InstructionDataset, convert
 from ift_sagemaker.errors import AccessDeniedError, CredentialsError, ResourceNotFoundError
 from ift_sagemaker.local.state.settings import ROLE_ARN
 from ift_sagemaker.session import Session, UploadProgress
+from tests.unit.handles.fakes import job_plan
 
 MODEL = "smollm2-135m-instruct"
 BUCKET = "sagemaker-us-east-1-123456789012"
@@ -63,7 +64,7 @@ def test_a_dataset_is_sent_once_with_a_manifest_of_its_check(session: Session, s
 
 
 def test_what_was_uploaded_is_not_sent_again_by_a_run(session: Session) -> None:
-    plan = session.plan(MODEL, ROWS)
+    plan = job_plan(session, MODEL, ROWS)
     uploaded = session.upload(ROWS)
     channel = next(c for c in plan.request["InputDataConfig"] if c["ChannelName"] == "training")
     assert channel["DataSource"]["S3DataSource"]["S3Uri"] == uploaded.uri
@@ -117,7 +118,7 @@ def test_a_bucket_that_is_named_is_never_made(session: Session, s3: Any) -> None
 
 
 def test_a_run_and_its_model_say_where_the_manifest_of_their_rows_lies(session: Session) -> None:
-    plan = session.plan(MODEL, ROWS, validation=ROWS[:2])
+    plan = job_plan(session, MODEL, ROWS, validation=ROWS[:2])
     environment = plan.request["Environment"]
     manifests = {plan.place.uri(upload.key): upload for upload in plan.uploads if "manifest" in upload.key}
     assert {environment["IFT_DATA_MANIFEST"], environment["IFT_VALIDATION_MANIFEST"]} == set(manifests)

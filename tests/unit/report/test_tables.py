@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 from ift_sagemaker import catalog
 from ift_sagemaker.data import InstructionDataset
 from ift_sagemaker.evaluation import Evaluation
 from ift_sagemaker.report import (
+    comparison_html,
+    comparison_markdown,
     comparison_table,
     comparison_tables,
     dataset_report,
     endpoints_table,
     evaluation_table,
     jobs_table,
-    models_table,
     to_text,
 )
 
@@ -65,10 +67,26 @@ def test_jobs_and_endpoints_are_listed_with_their_status_in_utc() -> None:
     assert "InService" in to_text(endpoints_table([endpoint]))
 
 
-def test_models_are_listed_by_what_people_choose_by() -> None:
-    text = to_text(models_table(catalog.models()), columns=160)
-    assert "134,515,008" in text
-    assert "Apache-2.0" in text
+def test_a_comparison_in_markdown_has_every_cell_its_source_and_what_it_corrects() -> None:
+    text = comparison_markdown(catalog.compare("llama", "bert"))
+    assert "| Developer | Meta | Google |" in text
+    assert "- Llama (Meta), Commercial Use: was “non-commercial”" in text
+    sources = text[text.index("## Sources") :]
+    assert sources.count("\n- ") == 2 * 15
+
+
+def test_a_comparison_in_html_loads_nothing_and_shows_every_source() -> None:
+    page = comparison_html(catalog.compare())
+    assert not re.search(r"(src|href)=|@import|url\(", page)
+    assert page.count("<td") == 15 * 9
+    assert page.count("<small>2023: ") == page.count('class="corrected"') >= 15
+
+
+def test_text_that_looks_like_markup_stays_text() -> None:
+    frame = catalog.compare("bert", features=["Developer"])
+    frame.loc["Developer", "bert"] = "<script>|a_b*"
+    assert "<script>" not in comparison_html(frame)
+    assert "\\<script>\\|a\\_b\\*" in comparison_markdown(frame)
 
 
 def test_a_data_report_prints_itself() -> None:

@@ -1,0 +1,108 @@
+"""The plan of a route whose job this library shows and does not run: uploads, and the exact requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from ift_sagemaker.contract import rules, shapes
+from ift_sagemaker.errors import RequestError
+from ift_sagemaker.plan.plans import Cost, Place, Upload
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request: `service` as boto3 names it."""
+
+    service: str
+    operation: str
+    params: Mapping[str, Any] = field(repr=False)
+
+    def violations(self) -> list[str]:
+        """What shapes and rules would refuse."""
+        shaped = shapes.violations(self.service, self.operation, self.params)
+        return [*shaped, *rules.violations(self.operation, self.params)]
+
+
+@dataclass(frozen=True)
+class RoutePlan:
+    """One tuning job on a route: what is uploaded, then the calls in their order.
+
+    `cost` is None where no price of the service is known; of what a service does with the rows too little is
+    known for an `estimate`. `files` are what an export writes; nothing is sent.
+    """
+
+    route: str
+    model_id: str
+    name: str
+    fingerprint: str
+    place: Place
+    uploads: tuple[Upload, ...] = field(repr=False)
+    calls: tuple[Call, ...] = field(repr=False)
+    rows: int
+    notes: tuple[str, ...] = ()
+    cost: Cost | None = None
+    estimate: None = None
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    def call(self, operation: str) -> Mapping[str, Any]:
+        """The parameters of the call of that operation; raises KeyError where there is none."""
+        for call in self.calls:
+            if call.operation == operation:
+                return call.params
+        raise KeyError(operation)
+
+    def check(self) -> None:
+        """Raises RequestError for the first call that AWS's shapes or rules would refuse."""
+        for call in self.calls:
+            if found := call.violations():
+                raise RequestError(call.operation, found)
+
+    @property
+    def remarks(self) -> list[str]:
+        """The plan's own notes, and what AWS takes and ignores or may refuse."""
+        said = [text for call in self.calls for text in rules.remarks(call.operation, call.params)]
+        return [*self.notes, *said]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": "plan",
+            "route": self.route,
+            "model": self.model_id,
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "rows": self.rows,
+            "remarks": self.remarks,
+            "uploads": [upload.to_dict() for upload in self.uploads],
+            "files": {name: len(content) for name, content in self.files.items()},
+            "requests": [
+                {"service": call.service, "operation": call.operation, "parameters": dict(call.params)}
+                for call in self.calls
+            ],
+            "usd_per_hour": self.cost.usd_per_hour if self.cost else None,
+            "ceiling_usd": self.cost.ceiling_usd if self.cost else None,
+        }
+
+    def __str__(self) -> str:
+        total = sum(upload.size for upload in self.uploads)
+        what = "shown; this library does not start it yet" if self.calls else "files; nothing is sent"
+        lines = [
+            f"{self.route} job {self.name} ({what})",
+            f"  model      {self.model_id}, {self.rows} rows",
+            f"  where      account {self.place.account}, {self.place.region}, role {self.place.role}",
+            f"  cost       {self.cost or 'no price known'}",
+            f"  uploads    {len(self.uploads)} objects, {total / 1e6:.1f} MB, to s3://{self.place.bucket}",
+            *(f"             {upload.size:>12,} B  {upload.key}" for upload in self.uploads),
+            *(f"  file       {len(content):>12,} B  {name}" for name, content in self.files.items()),
+            *(f"  note       {remark}" for remark in self.remarks),
+        ]
+        for call in self.calls:
+            lines.append(f"  request    {call.service} {call.operation}")
+            lines.append(json.dumps(call.params, indent=2, ensure_ascii=False))
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"

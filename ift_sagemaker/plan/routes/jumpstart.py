@@ -1,0 +1,181 @@
+"""Route `jumpstart`: an ordinary training job on the model's own image, script and artefact.
+
+The image finds its script by hyperparameters (`sagemaker_program`, `sagemaker_submit_directory`), as the
+model's spec has it; no driver of an SDK is needed. The licence is accepted in the `model` channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ift_sagemaker.catalog.hyperparameters import Table, jumpstart_table, to_wire
+from ift_sagemaker.catalog.images import aws_image
+from ift_sagemaker.catalog.launch import Launch, launch, training_channel
+from ift_sagemaker.contract import names
+from ift_sagemaker.contract.storage import family
+from ift_sagemaker.errors import ConfigError, UnsupportedError
+from ift_sagemaker.plan.calls import Call, RoutePlan
+from ift_sagemaker.plan.plans import PREFIX, Place, tag_list
+from ift_sagemaker.plan.routes.container import (
+    add_compute,
+    channel_of,
+    cost_of,
+    resources_of,
+    rows_prefix,
+    rows_uploads,
+)
+from ift_sagemaker.plan.routes.job import RouteInputs
+from ift_sagemaker.plan.spec import Compute
+
+CONTENT_BUCKET = "jumpstart-cache-prod-"
+GATED_BUCKET = "jumpstart-private-cache-prod-"
+TAG_JUMPSTART_MODEL = "sagemaker-sdk:jumpstart-model-id"
+TAG_JUMPSTART_VERSION = "sagemaker-sdk:jumpstart-model-version"
+MODEL_CONTENT_TYPE = "application/x-sagemaker-model"
+_OLD_FAMILIES = ("p2", "p3")
+_FLAGS_BY_FORM: Mapping[str, Mapping[str, str]] = {
+    "jumpstart-instruction": {"instruction_tuned": "True", "chat_dataset": "False"},
+    "jumpstart-chat": {"instruction_tuned": "False", "chat_dataset": "True"},
+    "domain-text": {"instruction_tuned": "False", "chat_dataset": "False"},
+}
+
+
+def plan_jumpstart(inputs: RouteInputs, place: Place, attempt: int = 1) -> RoutePlan:
+    """The plan of one attempt.
+
+    Raises UnsupportedError where the model's spec is not at hand, ConfigError for hyperparameters, instance
+    types and licences.
+    """
+    spec = launch(inputs.model)
+    table = jumpstart_table(inputs.model)
+    gated = inputs.require_eula()
+    compute, notes = _compute(inputs.spec.compute, spec)
+    values = _hyperparameters(inputs, table)
+    sent = {**to_wire(values), **spec.container}
+    image = aws_image(place.region, spec.image)
+    fingerprint = inputs.fingerprint(sent, image=spec.image, script=spec.script)
+    name = names.job_name(inputs.model.model_id, fingerprint, attempt)
+    version = {TAG_JUMPSTART_MODEL: inputs.model.model_id, TAG_JUMPSTART_VERSION: spec.version}
+    request: dict[str, Any] = {
+        "TrainingJobName": name,
+        "RoleArn": place.role,
+        "AlgorithmSpecification": {
+            "TrainingImage": image,
+            "TrainingInputMode": "File",
+            **({"MetricDefinitions": [dict(entry) for entry in spec.metrics]} if spec.metrics else {}),
+        },
+        "HyperParameters": sent,
+        "InputDataConfig": _channels(inputs, spec, place, compute, gated=gated),
+        "OutputDataConfig": {
+            "S3OutputPath": place.uri(f"{PREFIX}/jobs"),
+            **({} if spec.compress_output else {"CompressionType": "NONE"}),
+        },
+        "ResourceConfig": resources_of(compute),
+        "StoppingCondition": {"MaxRuntimeInSeconds": compute.max_runtime_in_seconds},
+        "EnableNetworkIsolation": spec.network_isolation and compute.network_isolation,
+        **({"EnableInterContainerTrafficEncryption": True} if spec.encrypt_traffic else {}),
+        "Tags": tag_list(inputs.tags(fingerprint, **version)),
+    }
+    add_compute(request, compute)
+    held_out = rows_uploads(inputs.validation) if inputs.validation else ()
+    return RoutePlan(
+        route="jumpstart",
+        model_id=inputs.model.model_id,
+        name=name,
+        fingerprint=fingerprint,
+        place=place,
+        uploads=(*rows_uploads(inputs.training), *held_out),
+        calls=(Call("sagemaker", "CreateTrainingJob", request),),
+        rows=inputs.training.count,
+        notes=(*notes, *_notes(inputs, spec, table)),
+        cost=cost_of(compute),
+    )
+
+
+def _hyperparameters(inputs: RouteInputs, table: Table) -> dict[str, Any]:
+    """Defaults, what the form of the rows decides, and what was asked for."""
+    asked = inputs.spec.hyperparameters
+    known = {entry.name for entry in table.settable}
+    decided = {name: value for name, value in _FLAGS_BY_FORM.get(inputs.form, {}).items() if name in known}
+    typed = table.check({**decided, **asked})
+    for name, value in decided.items():
+        if typed[name] != value:
+            raise ConfigError(
+                f"{name}={asked[name]!r}: the rows are {inputs.form}, which takes {name}={value}",
+                field=name,
+                value=asked[name],
+                allowed=value,
+            )
+    return {**table.defaults, **typed}
+
+
+def _compute(asked: Compute, spec: Launch) -> tuple[Compute, tuple[str, ...]]:
+    """What was asked for, and where nothing was, what the spec says."""
+    given = asked.model_fields_set
+    changes: dict[str, Any] = {}
+    notes = []
+    if "instance_type" not in given:
+        changes["instance_type"] = _default_instance(spec)
+        if changes["instance_type"] != spec.default_instance:
+            notes.append(f"{spec.default_instance}, the spec's default, is of a family that AWS deprecates")
+    elif asked.instance_type not in spec.instances:
+        allowed = ", ".join(spec.instances)
+        raise ConfigError(
+            f"the model's script is not known to run on {asked.instance_type}; its spec names {allowed}",
+            field="instance_type",
+            value=asked.instance_type,
+            allowed=allowed,
+        )
+    if "volume_size_in_gb" not in given and spec.volume_gb is not None:
+        changes["volume_size_in_gb"] = spec.volume_gb
+    if "max_runtime_in_seconds" not in given:
+        changes["max_runtime_in_seconds"] = spec.max_run
+        notes.append(f"the longest run is the spec's, {spec.max_run} seconds: a shorter one caps the cost")
+    return asked.model_copy(update=changes), tuple(notes)
+
+
+def _default_instance(spec: Launch) -> str:
+    """The spec's default, unless a type of a family that is not retired stands beside it."""
+    if family(spec.default_instance) not in _OLD_FAMILIES:
+        return spec.default_instance
+    newer = (name for name in spec.instances if family(name) not in {*_OLD_FAMILIES, "p3dn"})
+    return next(newer, spec.default_instance)
+
+
+def _channels(
+    inputs: RouteInputs, spec: Launch, place: Place, compute: Compute, *, gated: bool
+) -> list[dict[str, Any]]:
+    rows = {training_channel(inputs.model): inputs.training}
+    if inputs.validation:
+        rows["validation"] = inputs.validation
+    channels = [channel_of(name, place.uri(rows_prefix(data))) for name, data in rows.items()]
+    model = channel_of("model", _artifact(inputs, spec, place, compute))
+    model["ContentType"] = MODEL_CONTENT_TYPE
+    if gated:
+        model["DataSource"]["S3DataSource"]["ModelAccessConfig"] = {"AcceptEula": True}
+    code = channel_of("code", f"s3://{CONTENT_BUCKET}{place.region}/{spec.script}")
+    return [*channels, model, code]
+
+
+def _artifact(inputs: RouteInputs, spec: Launch, place: Place, compute: Compute) -> str:
+    bucket = f"{GATED_BUCKET if spec.gated else CONTENT_BUCKET}{place.region}"
+    key = spec.gated_artifacts.get(family(compute.instance_type)) or spec.artifact
+    if not key:
+        families = ", ".join(sorted(spec.gated_artifacts))
+        raise UnsupportedError(
+            f"the weights of {inputs.model.model_id} for {compute.instance_type} are not in its spec; it has "
+            f"those for {families}",
+            feature=f"{inputs.model.model_id} on {compute.instance_type}",
+        )
+    return f"s3://{bucket}/{key}"
+
+
+def _notes(inputs: RouteInputs, spec: Launch, table: Table) -> list[str]:
+    listed = inputs.model.version
+    older = (
+        f"the request follows version {spec.version} of the model's spec ({spec.source}, {spec.date}); the "
+        f"table of 2025-06-23 lists {listed}"
+    )
+    notes = [older] if listed and listed != spec.version else []
+    return [*notes, *(note for note in (spec.note, table.note) if note)]
