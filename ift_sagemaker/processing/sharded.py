@@ -20,7 +20,7 @@ from typing import Any
 from ift_sagemaker.data.checking import Check
 from ift_sagemaker.data.conversion import Conversion, check_count, target_named
 from ift_sagemaker.data.finding import Finding, Findings
-from ift_sagemaker.data.manifest import Manifest, ManifestFile
+from ift_sagemaker.data.manifest import Manifest, ManifestFile, require_key
 from ift_sagemaker.data.order import REPORT_FILE, Piece, WorkOrder, piece_name
 from ift_sagemaker.data.outgoing import Outgoing, hashed
 from ift_sagemaker.data.report import DatasetReport
@@ -193,6 +193,7 @@ def _pieces(found: Sequence[Survey], *, held_out: bool = False) -> tuple[Piece, 
 
 
 def _stamps(session: Session, order: WorkOrder, fleet: Fleet) -> dict[str, tuple[str, int]]:
+    """ETag and size of every object; refuses keys that lead elsewhere as names of files."""
     addresses = list(dict.fromkeys(piece.address for piece in order.pieces))
     if not 1 <= fleet.instances <= len(addresses):
         raise ConfigError(
@@ -202,6 +203,8 @@ def _stamps(session: Session, order: WorkOrder, fleet: Fleet) -> dict[str, tuple
             value=fleet.instances,
             allowed=f"1 to {len(addresses)}",
         )
+    for address in addresses:
+        require_key(address.removeprefix("s3://").partition("/")[2])
     return session.client.files.stamps(addresses)
 
 

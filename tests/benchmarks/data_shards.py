@@ -75,7 +75,11 @@ def _generate(folder: Path, rows: int, objects: int) -> None:
         with (folder / "train" / f"shard-{shard}.jsonl").open("w") as file:
             file.writelines(json.dumps(row) + "\n" for row in _rows(words, part, rows))
     with (folder / "test.jsonl").open("w") as file:
-        file.writelines(json.dumps(_row(words, number)) + "\n" for number in range(70, rows, _HELD_OUT_EVERY))
+        for number in range(70, rows, _HELD_OUT_EVERY):
+            row = _row(words, number)
+            if number // _HELD_OUT_EVERY % 2:
+                row["input"] += f" {number}"
+            file.write(json.dumps(row) + "\n")
 
 
 def _upload(folder: Path) -> None:

@@ -178,8 +178,12 @@ def test_a_source_without_rows_is_told_of_and_held_out_rows_that_cannot_be_read_
 
 @ONLY_CALM
 def test_what_would_be_paid_for_nothing_or_cannot_be_done_is_refused_before_any_job(
-    session: Session, train: str
+    session: Session, put: Callable[[str, bytes], None], train: str
 ) -> None:
+    upwards = f"s3://{BUCKET}/a/../b.jsonl"
+    put(upwards, _lines(_rows(0)[:9]))
+    with pytest.raises(ConfigError, match=r"has an empty, '.' or '..' part"):
+        sharded.check(session, [upwards], Check(), running=_running(1))
     address = f"{train}/shard-0.jsonl"
     with pytest.raises(ConfigError, match="2 instances for 1 objects"):
         sharded.check(session, [address], Check(), running=_running(2))
