@@ -208,6 +208,7 @@ def test_parts_joined_in_their_order_are_what_one_machine_writes(
     assert joined == (tmp_path / "alone" / "train.jsonl").read_bytes()
     assert _read(f"{together.uri}template.json") == (tmp_path / "alone" / "template.json").read_bytes()
     assert (together.conversion.rows, together.conversion.format) == (alone.rows, alone.format)
+    assert len(session.read(together.uri)) == SHARDS * ROWS
     manifest = json.loads(_read(together.manifest_uri))
     assert manifest["rows"] == SHARDS * ROWS
     assert [file["sha256"] for file in manifest["files"][:SHARDS]] == [
