@@ -26,6 +26,8 @@ IFTError
 ├── JobError
 │   ├── TrainingJobFailed
 │   ├── TrainingJobStopped
+│   ├── ProcessingJobFailed
+│   ├── ProcessingJobStopped
 │   └── EndpointFailed
 ├── InvocationError                       the endpoint answered a request with an error
 ├── GateError                             the evaluation gate said no
@@ -265,6 +267,14 @@ class TrainingJobFailed(JobError):  # noqa: N818 - named after the status it rep
 
 class TrainingJobStopped(JobError):  # noqa: N818
     """The training job ended `Stopped`: whatever it left is unfinished."""
+
+
+class ProcessingJobFailed(JobError):  # noqa: N818
+    """The processing job ended `Failed`."""
+
+
+class ProcessingJobStopped(JobError):  # noqa: N818
+    """The processing job ended `Stopped`, by somebody or by its longest run."""
 
 
 class EndpointFailed(JobError):  # noqa: N818

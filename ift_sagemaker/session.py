@@ -380,6 +380,10 @@ class Session:
 
     # -- inputs
 
+    def place(self) -> Place:
+        """Where this session's jobs run; raises ConfigError where no execution role is known."""
+        return self._place()
+
     def _place(self, role: str | None = None) -> Place:
         identity = self.client.identity()
         role = role or self.role

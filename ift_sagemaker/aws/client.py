@@ -27,6 +27,7 @@ from ift_sagemaker.errors import (
 )
 
 TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+PROCESSING_LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 INVOKE_TIMEOUT_IN_SECONDS = 75
 """SageMaker itself gives a container 60 seconds to answer."""
 ENDPOINT_LOG_GROUP = "/aws/sagemaker/Endpoints"
@@ -135,6 +136,18 @@ class AWSClient:
 
     def training_log(self, name: str) -> LogTail:
         return LogTail(lambda: self._client("logs"), TRAINING_LOG_GROUP, f"{name}/")
+
+    # -- processing jobs
+
+    def create_processing_job(self, request: Mapping[str, Any]) -> str:
+        """ARN of the new job. It is billed from its start."""
+        return self._ask("CreateProcessingJob", "ProcessingJobArn", request)
+
+    def describe_processing_job(self, name: str) -> dict[str, Any]:
+        return self._describe("DescribeProcessingJob", ProcessingJobName=name)
+
+    def processing_log(self, name: str) -> LogTail:
+        return LogTail(lambda: self._client("logs"), PROCESSING_LOG_GROUP, f"{name}/")
 
     # -- hosting
 

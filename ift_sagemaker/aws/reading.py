@@ -45,6 +45,19 @@ class S3Files:
             )
         return [f"s3://{bucket}/{name}" for name in sorted(found)]
 
+    def stamps(self, addresses: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """(ETag, bytes) of every object, which tell whether it is the same; one call for each.
+
+        Raises ResourceNotFoundError for one that is not there.
+        """
+        found = {}
+        for address in dict.fromkeys(addresses):
+            bucket, key = split_uri(address)
+            with translated("HeadObject"):
+                head = self._s3().head_object(Bucket=bucket, Key=key)
+            found[address] = (str(head["ETag"]), int(head["ContentLength"]))
+        return found
+
     def open(self, address: str) -> IO[bytes]:
         """The object's bytes, which come as they are read; ResourceNotFoundError where there is none."""
         bucket, key = split_uri(address)

@@ -19,6 +19,7 @@ from ift_sagemaker.errors import (
     AccessDeniedError,
     AWSError,
     ConfigError,
+    RequestRejectedError,
     ResourceInUseError,
     ResourceNotFoundError,
     StorageError,
@@ -86,6 +87,26 @@ class Objects:
         with renamed_when_whole(target) as partial, translated("GetObject"):
             self._s3().download_file(
                 bucket, key, str(partial), ExtraArgs={"ExpectedBucketOwner": self._owner}, Callback=progress
+            )
+
+    def copy(self, uri: str, target: str, size: int) -> None:
+        """Copies an object of `size` bytes within S3, in parts where it is large.
+
+        Raises RequestRejectedError where what is there afterwards has another size.
+        """
+        (source_bucket, source_key), (bucket, key) = split_uri(uri), split_uri(target)
+        with _explained(bucket, self._owner), translated("CopyObject"):
+            self._s3().copy(
+                {"Bucket": source_bucket, "Key": source_key},
+                bucket,
+                key,
+                ExtraArgs={"ExpectedBucketOwner": self._owner},
+            )
+        with translated("HeadObject"):
+            head = self._s3().head_object(Bucket=bucket, Key=key, ExpectedBucketOwner=self._owner)
+        if head["ContentLength"] != size:
+            raise RequestRejectedError(
+                f"{target} has {head['ContentLength']} bytes, {uri} has {size}", operation="CopyObject"
             )
 
     def ensure_bucket(self, bucket: str, region: str) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ift_sagemaker.cli.options import as_json, parse_settings, print_json
+from ift_sagemaker.cli.options import as_json, parse_settings, print_json, session_of
 from ift_sagemaker.cli.rows import source_of, storage_options, template_of, template_option
+from ift_sagemaker.cli.sharded import REMOTE, is_sharded, running_of, sharding_options
 from ift_sagemaker.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ift_sagemaker.data import Conversion
+    from ift_sagemaker.processing.sharded import ConvertedData
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,6 +39,7 @@ def source_options(command: F) -> F:
 @click.option("--images-at", metavar="S3_URI", help="Where the written images will lie in S3.")
 @source_options
 @storage_options
+@sharding_options
 @as_json
 def convert(
     source: str,
@@ -44,11 +50,34 @@ def convert(
 ) -> None:
     """Write rows as the files that a tuning service takes, into a new folder DESTINATION.
 
+    With --on sagemaker both are in S3, and the rows are written in parts, with a manifest beside them.
     Exit 3, with nothing written, where a row is wrong or the target cannot hold it whole.
     """
+    if is_sharded(options, [source, destination]):
+        converted = _in_jobs(source, destination, to, options)
+        done, shown = converted.conversion, converted.to_dict()
+    else:
+        done = _here(source, destination, to, options)
+        shown = done.to_dict()
+    if as_json:
+        print_json(shown)
+        return
+    for warning in done.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(f"{done.rows} {done.format} rows -> {destination}: {', '.join(done.files)}")
+
+
+def _here(source: str, destination: str, to: str, options: Mapping[str, Any]) -> Conversion:
     from ift_sagemaker import data
 
-    done = data.convert(
+    if destination.startswith(REMOTE):
+        raise ConfigError(
+            f"{destination} is in S3, where processing jobs write: --on sagemaker, or a folder and then "
+            "`ift data upload`",
+            field="destination",
+            value=destination,
+        )
+    return data.convert(
         source_of(source, options),
         destination,
         to=to,
@@ -58,12 +87,24 @@ def convert(
         labels=_labels(options["labels"]),
         images_at=options["images_at"],
     )
-    if as_json:
-        print_json(done.to_dict())
-        return
-    for warning in done.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    click.echo(f"{done.rows} {done.format} rows -> {destination}: {', '.join(done.files)}")
+
+
+def _in_jobs(source: str, destination: str, to: str, options: Mapping[str, Any]) -> ConvertedData:
+    from ift_sagemaker.processing import sharded
+
+    for name in ("labels", "images_at"):
+        if options[name]:
+            raise click.UsageError(f"--{name.replace('_', '-')} is for targets that --on does not write")
+    return sharded.convert(
+        session_of(options),
+        source,
+        destination,
+        to=to,
+        format=options["format_"],
+        fields=parse_settings(options["fields"], "--field") or None,
+        template=template_of(options["template"]),
+        running=running_of(options),
+    )
 
 
 def _labels(path: str | None) -> Any:

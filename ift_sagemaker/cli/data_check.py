@@ -13,7 +13,7 @@ import click
 
 from ift_sagemaker.cli.data import source_options
 from ift_sagemaker.cli.exits import BAD_INPUT
-from ift_sagemaker.cli.options import as_json, parse_settings, print_json
+from ift_sagemaker.cli.options import as_json, parse_settings, print_json, session_of
 from ift_sagemaker.cli.rows import (
     source_of,
     storage_options,
@@ -22,6 +22,7 @@ from ift_sagemaker.cli.rows import (
     tokenizer_of,
     tokenizer_option,
 )
+from ift_sagemaker.cli.sharded import is_sharded, running_of, sharding_options
 from ift_sagemaker.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ _LONG_BYTES = 16 << 20
 @tokenizer_option
 @source_options
 @storage_options
+@sharding_options
 @as_json
 def check(
     rows: tuple[str, ...],
@@ -55,12 +57,29 @@ def check(
 ) -> None:
     """Every finding in files or folders of rows, and their figures. Exit 3 where rows cannot be used."""
     checking = _checking(how)
-    found, held_out = ([source_of(address, how) for address in given] for given in (rows, against))
-    with _rows_shown([*rows, *against]) as on_rows:
-        report = replace(checking, on_rows=on_rows).report(found, held_out or None)
+    if is_sharded(how, [*rows, *against]):
+        report = _in_jobs(checking, rows, against, how)
+    else:
+        report = _here(checking, rows, against, how)
     _print(report, page, as_json=as_json)
     if report.error_count:
         click.get_current_context().exit(BAD_INPUT)
+
+
+def _here(
+    checking: Check, rows: tuple[str, ...], against: tuple[str, ...], how: Mapping[str, Any]
+) -> DatasetReport:
+    found, held_out = ([source_of(address, how) for address in given] for given in (rows, against))
+    with _rows_shown([*rows, *against]) as on_rows:
+        return replace(checking, on_rows=on_rows).report(found, held_out or None)
+
+
+def _in_jobs(
+    checking: Check, rows: tuple[str, ...], against: tuple[str, ...], how: Mapping[str, Any]
+) -> DatasetReport:
+    from ift_sagemaker.processing import sharded
+
+    return sharded.check(session_of(how), rows, checking, against=against, running=running_of(how))
 
 
 def _checking(how: Mapping[str, Any]) -> Check:

@@ -60,8 +60,13 @@ class Check:
         with self.examined(sources, against) as examination:
             return examination.report(", ".join(map(str, _all(sources))))
 
-    def examined(self, sources: Sources, against: Sources | None = None) -> Examination:
-        """The examination of the sources: to be reported, or saved and merged with those of other parts."""
+    def examined(
+        self, sources: Sources, against: Sources | None = None, *, part: bool = False
+    ) -> Examination:
+        """The examination of the sources: to be reported, or saved and merged with those of other parts.
+
+        With `part` each is a part of a source, which may have no rows while others of its parts do.
+        """
         examination = Examination(self.depth)
         try:
             if self.target is not None:
@@ -69,9 +74,9 @@ class Check:
             if self.count_tokens is not None:
                 examination.tally.name("tokens", "counted by a tokenizer")
             for source in _all(sources):
-                _Reading(self, examination, source).examine()
+                _Reading(self, examination, source, part=part).examine()
             for source in _all(against or ()):
-                _Reading(self, examination, source).hold_out()
+                _Reading(self, examination, source, part=part).hold_out()
         except BaseException:
             examination.close()
             raise
@@ -107,8 +112,9 @@ def _all(sources: Sources) -> list[Source]:
 class _Reading:
     """One source being read."""
 
-    def __init__(self, check: Check, examination: Examination, source: Source) -> None:
+    def __init__(self, check: Check, examination: Examination, source: Source, *, part: bool) -> None:
         self._check, self._examination, self._tally = check, examination, examination.tally
+        self._is_part = part
         self._rows_at, self._source = source, str(source)
         self._template = check.template or template_beside(source)
         # two: reading may be ahead of the rules, in the next file of a folder
@@ -133,7 +139,8 @@ class _Reading:
         self._read, self._ruled = Findings(self._source), Findings(self._source)  # not what is checked
         found = self._with_shape()
         if found is None:
-            self._read.raise_errors()
+            if not self._is_part:
+                self._read.raise_errors()
             return
         shape, rows = found
         parts = parts_of(shape, self._template)
@@ -144,7 +151,7 @@ class _Reading:
         rows, before = self._placed(), self._tally.ledger.counts.total()
         first = list(islice(rows, DETECTION_ROWS))
         if not first:
-            if self._tally.ledger.counts.total() == before:
+            if not self._is_part and self._tally.ledger.counts.total() == before:
                 self._read.path = self._source
                 self._read.add(0, "", "empty-file", "has no rows")
             return None

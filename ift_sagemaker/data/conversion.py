@@ -64,7 +64,7 @@ def convert(
     be held by the target without loss, DatasetError names every such row and nothing is written.
     Raises ConfigError for an unknown target or format, and for a destination that is there already.
     """
-    chosen = _target(to)
+    chosen = target_named(to)
     place = Path(destination)
     if place.exists():
         raise ConfigError(
@@ -80,7 +80,7 @@ def convert(
         sheet = Sheet(template, None if labels is None else label_map(labels), images_at)
         path = desk / chosen.file if chosen.file else Path(os.devnull)
         count = _write(rows, path, chosen, shape, sheet, findings)
-        _check_count(count, chosen, findings)
+        check_count(count, chosen, findings)
         findings.path = str(source)
         findings.raise_errors()
         _write_beside(desk, chosen, sheet, source, findings)
@@ -92,7 +92,28 @@ def convert(
     return Conversion(str(source), shape.name, to, count, files, findings.warnings)
 
 
-def _target(name: str) -> Target:
+def convert_part(
+    source: Source,
+    path: Path,
+    *,
+    to: str,
+    format: str,  # noqa: A002 - the word of the field
+    fields: Mapping[str, str] | None = None,
+    template: PromptTemplate | None = None,
+) -> tuple[int, Findings]:
+    """Rows read and findings of one part of a source; its rows become a part of the target's file at `path`.
+
+    `format` is that of the whole source. Rows that are wrong are findings and are not in the file; how many
+    rows a target takes, and its further files, are a matter of the whole.
+    """
+    chosen, findings = target_named(to), Findings(str(source))
+    rows = _numbered(source, findings, fields)
+    count = _write(rows, path, chosen, shape_of(format, [], findings), Sheet(template), findings)
+    return count, findings
+
+
+def target_named(name: str) -> Target:
+    """One of `TARGETS`; raises ConfigError for an unknown name."""
     try:
         return TARGETS[name]
     except KeyError:
@@ -229,7 +250,8 @@ def _write(
     return count
 
 
-def _check_count(count: int, target: Target, findings: Findings) -> None:
+def check_count(count: int, target: Target, findings: Findings) -> None:
+    """Notes where these are fewer or more rows than the target takes."""
     if count < target.minimum:
         message = f"has {count} rows, {target.name} takes no fewer than {target.minimum}"
         findings.add(0, "", "row-count", message)

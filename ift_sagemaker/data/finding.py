@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 from ift_sagemaker.errors import DatasetError
@@ -57,6 +58,12 @@ class Findings:
         if len(self._kept[severity]) < MAX_FINDINGS:
             self._kept[severity].append(self.made(line, field, rule, message, value, severity))
 
+    def absorb(self, findings: Iterable[Finding], severity: Severity, count: int) -> None:
+        """Takes `count` findings that were made elsewhere, of which these were kept."""
+        self._counts[severity] += count
+        kept = self._kept[severity]
+        kept += islice(findings, MAX_FINDINGS - len(kept))
+
     def made(self, line: int, field: str, rule: str, message: str, value: Any, severity: Severity) -> Finding:
         """The finding, in the words of the source."""
         return Finding(self.path, line, self.field_of(field), rule, message, example(value), severity)
@@ -68,6 +75,10 @@ class Findings:
     @property
     def warnings(self) -> tuple[Finding, ...]:
         return tuple(sorted(self._kept["warning"], key=lambda finding: finding.line))
+
+    @property
+    def error_count(self) -> int:
+        return self._counts["error"]
 
     @property
     def warning_count(self) -> int:

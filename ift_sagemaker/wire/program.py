@@ -1,10 +1,11 @@
-"""The training program as one reproducible zip that any Python can run."""
+"""The programs of jobs, each as one reproducible zip that any Python can run."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -12,6 +13,14 @@ from importlib.resources.abc import Traversable
 
 _MAIN = "import sys\nfrom ift_sagemaker.container import main\nsys.exit(main())\n"
 _PACKED = ("__init__.py", "errors.py", "wire", "container")
+_DATA_MAIN = """import sys
+try:
+    from ift_sagemaker.data.shards import main
+except ModuleNotFoundError as error:
+    sys.exit(f"ift: this image has no Python package {error.name}: name one that has it (--image)")
+sys.exit(main())
+"""
+_DATA_PACKED = ("__init__.py", "errors.py", "wire", "data")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 
@@ -40,11 +49,17 @@ def program() -> Program:
     return build()
 
 
-def build() -> Program:
-    """The program packed anew."""
+@cache
+def data_program() -> Program:
+    """The program that works on instruction data, of the installed package."""
+    return build(_DATA_MAIN, _DATA_PACKED)
+
+
+def build(main: str = _MAIN, packed: Sequence[str] = _PACKED) -> Program:
+    """A program packed anew: the training program, unless another is named."""
     package = files("ift_sagemaker")
-    sources = {"__main__.py": _MAIN.encode()}
-    for name in _PACKED:
+    sources = {"__main__.py": main.encode()}
+    for name in packed:
         entry = package / name
         if entry.is_dir():
             sources |= _sources(entry, f"ift_sagemaker/{name}")

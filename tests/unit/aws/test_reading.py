@@ -159,3 +159,15 @@ def test_what_was_uploaded_is_read_back_with_its_template(session: Session) -> N
 def test_rows_that_are_in_s3_are_not_uploaded_from_there(session: Session) -> None:
     with pytest.raises(ConfigError, match="is in S3 already"):
         session.upload(session.at("s3://rows/one"))
+
+
+def test_stamps_tell_whether_an_object_is_still_the_same(s3: Any) -> None:
+    files = S3Files(lambda: s3)
+    address = "s3://rows/one/rows.jsonl"
+    before = files.stamps([address, "s3://rows/many/a.jsonl", address])
+    assert before[address][1] == len(LINES)
+    assert len(before) == 2
+    s3.put_object(Bucket="rows", Key="one/rows.jsonl", Body=LINES.replace(b"A1", b"B1"))
+    assert files.stamps([address])[address] != before[address]
+    with pytest.raises(ResourceNotFoundError):
+        files.stamps(["s3://rows/none"])

@@ -11,7 +11,13 @@ from ift_sagemaker import local
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.transfer import raise_disk_error, renamed_when_whole, split_uri
 from ift_sagemaker.data.outgoing import hashed
-from ift_sagemaker.errors import AccessDeniedError, ConfigError, ResourceNotFoundError, StorageError
+from ift_sagemaker.errors import (
+    AccessDeniedError,
+    ConfigError,
+    RequestRejectedError,
+    ResourceNotFoundError,
+    StorageError,
+)
 
 
 def test_an_address_has_bucket_and_key() -> None:
@@ -84,3 +90,18 @@ def test_an_object_comes_back_as_it_was_sent(tmp_path: Path) -> None:
     objects.send("bucket", "key", hashed("key", b"content"))
     objects.get("s3://bucket/key", tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == b"content"
+
+
+def test_an_object_is_copied_within_s3_whole_and_one_of_another_size_is_refused(tmp_path: Path) -> None:
+    objects = AWSClient(local.boto3_session(tmp_path / "aws")).objects
+    objects.ensure_bucket("bucket", "us-east-1")
+    large = b"0123456789abcdef" * (9 << 16)  # more than boto3 copies at once
+    for key, content in (("small", b"content"), ("large", large), ("empty", b"")):
+        objects.send("bucket", key, hashed(key, content))
+        objects.copy(f"s3://bucket/{key}", f"s3://bucket/copies/{key}", len(content))
+        objects.get(f"s3://bucket/copies/{key}", tmp_path / key)
+        assert (tmp_path / key).read_bytes() == content
+    with pytest.raises(RequestRejectedError, match="has 7 bytes, s3://bucket/small has 8"):
+        objects.copy("s3://bucket/small", "s3://bucket/copies/small", 8)
+    with pytest.raises(ResourceNotFoundError):
+        objects.copy("s3://bucket/none", "s3://bucket/copies/none", 0)

@@ -1,0 +1,1 @@
+"""Instruction data beyond one machine: checked and converted by SageMaker Processing jobs."""
