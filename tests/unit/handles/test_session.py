@@ -23,7 +23,8 @@ from ift_sagemaker.errors import (
 from ift_sagemaker.plan.calls import RoutePlan
 from ift_sagemaker.plan.plans import JobPlan
 from ift_sagemaker.plan.spec import Customization
-from ift_sagemaker.session import Session, UploadProgress
+from ift_sagemaker.session import Session
+from ift_sagemaker.uploading import UploadProgress
 from tests.unit.handles.fakes import Clock, FakeAWS
 
 MODEL = "smollm2-135m-instruct"

@@ -1,0 +1,183 @@
+"""From what a user asks for to a plan: its rows, place, requests and estimate. Writes and sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from ift_sagemaker.aws.client import AWSClient
+from ift_sagemaker.catalog import FoundationModel, find
+from ift_sagemaker.catalog.models import Road
+from ift_sagemaker.catalog.prices import PriceBook
+from ift_sagemaker.catalog.weights import Weights, WeightsCache
+from ift_sagemaker.data import InstructionDataset
+from ift_sagemaker.data.outgoing import of_dataset
+from ift_sagemaker.errors import ConfigError, UnsupportedError, WeightsError
+from ift_sagemaker.plan.calibration import Calibration
+from ift_sagemaker.plan.calls import RoutePlan
+from ift_sagemaker.plan.estimate import Estimate, Target
+from ift_sagemaker.plan.forecast import forecast, training_of
+from ift_sagemaker.plan.forms import refuse_second_labels
+from ift_sagemaker.plan.plans import JobPlan, Place
+from ift_sagemaker.plan.reading import rows_in_form
+from ift_sagemaker.plan.roads import PLANNERS, road_of
+from ift_sagemaker.plan.routes.container import Rows, TrainingInputs, plan_training
+from ift_sagemaker.plan.routes.job import RouteInputs
+from ift_sagemaker.plan.spec import FineTuneSpec
+from ift_sagemaker.plan.tokens import TokenCount, count_tokens
+from ift_sagemaker.plan.workload import Training
+from ift_sagemaker.reading import Data, Reader
+from ift_sagemaker.wire.hyperparameters import parse_hyperparameters
+from ift_sagemaker.wire.program import program
+
+OWN_ROUTE = "container"
+Calibrate = Callable[[AWSClient, str, Training], Calibration | None]
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Plans for one account and region, by the catalogue as it is `today`."""
+
+    client: AWSClient
+    role: str | None
+    bucket: str | None
+    weights: WeightsCache
+    prices: PriceBook
+    calibrate: Calibrate | None
+    today: Callable[[], date]
+
+    def plan(
+        self, spec: FineTuneSpec, data: Data, validation: Data | None, tokens: TokenCount | None = None
+    ) -> JobPlan | RoutePlan:
+        """What `Session.plan` gives."""
+        model = find(spec.model)
+        road = road_of(model, self.today(), spec.customization.route)
+        if road.route != OWN_ROUTE:
+            return self._route_plan(spec, model, road, data, validation)
+        parse_hyperparameters(spec.hyperparameters)
+        weights, place = self._found_weights(spec.model), self.place()
+        rows = self.reader.dataset(data)
+        held_out = None if validation is None else self.reader.dataset(validation)
+        inputs, found = self._forecast(
+            _inputs(spec, rows, held_out, weights),
+            tokens or count_tokens(rows),
+            held_out,
+            place,
+            calibrated=True,
+        )
+        plan = plan_training(inputs, place).with_estimate(found)
+        plan.check()
+        return plan
+
+    def attempts(
+        self, spec: FineTuneSpec, data: Data, validation: Data | None, on_fetch: Callable[[str], None] | None
+    ) -> Callable[[int], JobPlan]:
+        """The plan of each attempt of a run by our own route; fetches weights that this machine lacks.
+
+        Raises UnsupportedError for a model of another route.
+        """
+        self._refuse_other_routes(find(spec.model))
+        parse_hyperparameters(spec.hyperparameters)
+        rows = self.reader.dataset(data)
+        held_out = None if validation is None else self.reader.dataset(validation)
+        place = self.place()
+        weights = self.weights.find(spec.model) or self.weights.pull(spec.model, on_fetch)
+        inputs, found = self._forecast(
+            _inputs(spec, rows, held_out, weights), count_tokens(rows), held_out, place
+        )
+        return lambda attempt: plan_training(inputs, place, attempt).with_estimate(found)
+
+    def place(self, role: str | None = None) -> Place:
+        """Where jobs run; raises ConfigError where no execution role is known."""
+        identity = self.client.identity()
+        role = role or self.role
+        if not role:
+            raise ConfigError(
+                "no execution role: pass role= (--role), set IFT_ROLE, or put `role:` into the configuration "
+                "file (docs/how-to/configure.md)",
+                field="role",
+                allowed="arn:aws:iam::ACCOUNT:role/NAME",
+            )
+        return Place(identity.region, identity.account, self.bucket or identity.default_bucket, role)
+
+    @property
+    def reader(self) -> Reader:
+        return Reader(self.client)
+
+    def _refuse_other_routes(self, model: FoundationModel) -> None:
+        road = road_of(model, self.today())
+        if road.route != OWN_ROUTE:
+            raise UnsupportedError(
+                f"{model.model_id} is tuned by route {road.route}, which is planned and not run yet: `ift "
+                "plan` shows its requests",
+                feature=f"running route {road.route}",
+            )
+
+    def _route_plan(
+        self, spec: FineTuneSpec, model: FoundationModel, road: Road, data: Data, validation: Data | None
+    ) -> RoutePlan:
+        form, training = rows_in_form(_local_source(data), model, road)
+        refuse_second_labels(form, validation=validation is not None)
+        held_out = None
+        if validation is not None:
+            held_out = rows_in_form(_local_source(validation), model, road, held_out=True)[1]
+        inputs = RouteInputs(spec, model, road, form, training, held_out)
+        plan = PLANNERS[road.route](inputs, self.place())
+        plan.check()
+        return plan
+
+    def _found_weights(self, model_id: str) -> Weights:
+        find(model_id)
+        weights = self.weights.find(model_id)
+        if weights is None:
+            raise WeightsError(
+                f"the weights of {model_id} are not on this machine, and a plan fetches nothing: "
+                f"run `ift models pull {model_id}` first",
+                model_id=model_id,
+            )
+        return weights
+
+    def _forecast(
+        self,
+        inputs: TrainingInputs,
+        tokens: TokenCount,
+        held_out: InstructionDataset | None,
+        place: Place,
+        *,
+        calibrated: bool = False,
+    ) -> tuple[TrainingInputs, Estimate]:
+        spec, known = inputs.spec, None
+        if self.calibrate is not None and calibrated:
+            known = self.calibrate(self.client, spec.model, training_of(inputs))
+        target = Target(spec.compute, place.region, self.prices, self.calibrate is not None, known)
+        return forecast(inputs, tokens, None if held_out is None else count_tokens(held_out), target)
+
+
+def _inputs(
+    spec: FineTuneSpec, rows: InstructionDataset, held_out: InstructionDataset | None, weights: Weights
+) -> TrainingInputs:
+    return TrainingInputs(
+        spec=spec,
+        weights=weights,
+        program=program(),
+        training=rows_on_the_wire(rows),
+        validation=None if held_out is None else rows_on_the_wire(held_out),
+    )
+
+
+def rows_on_the_wire(data: InstructionDataset) -> Rows:
+    """The files that carry the rows of a data set."""
+    ready = of_dataset(data)
+    files = {file.name: file.source for file in ready.files if isinstance(file.source, bytes)}
+    return Rows(files, data.fingerprint, len(data), ready.manifest)
+
+
+def _local_source(data: Data) -> InstructionDataset | str | Path:
+    if isinstance(data, (InstructionDataset, str, Path)):
+        return data
+    raise UnsupportedError(
+        f"{data} cannot be planned for this route from where it lies: give the path of rows on this machine",
+        feature="rows in S3 for routes other than container",
+    )
