@@ -14,6 +14,7 @@ from ift_sagemaker.catalog.prices import PriceBook
 from ift_sagemaker.catalog.weights import Weights, WeightsCache
 from ift_sagemaker.data import InstructionDataset
 from ift_sagemaker.data.outgoing import of_dataset
+from ift_sagemaker.data.sources import REMOTE, Stored
 from ift_sagemaker.errors import ConfigError, UnsupportedError, WeightsError
 from ift_sagemaker.plan.calibration import Calibration
 from ift_sagemaker.plan.calls import RoutePlan
@@ -22,8 +23,9 @@ from ift_sagemaker.plan.forecast import forecast, training_of
 from ift_sagemaker.plan.forms import refuse_second_labels
 from ift_sagemaker.plan.plans import JobPlan, Place
 from ift_sagemaker.plan.reading import rows_in_form
-from ift_sagemaker.plan.roads import PLANNERS, road_of
+from ift_sagemaker.plan.roads import PLANNERS, refuse_unheard, road_of
 from ift_sagemaker.plan.routes.container import Rows, TrainingInputs, plan_training
+from ift_sagemaker.plan.routes.export import plan_export
 from ift_sagemaker.plan.routes.job import RouteInputs
 from ift_sagemaker.plan.spec import FineTuneSpec
 from ift_sagemaker.plan.tokens import TokenCount, count_tokens
@@ -54,6 +56,7 @@ class Planner:
         """What `Session.plan` gives."""
         model = find(spec.model)
         road = road_of(model, self.today(), spec.customization.route)
+        refuse_unheard(spec.customization, road)
         if road.route != OWN_ROUTE:
             return self._route_plan(spec, model, road, data, validation)
         parse_hyperparameters(spec.hyperparameters)
@@ -118,15 +121,23 @@ class Planner:
     def _route_plan(
         self, spec: FineTuneSpec, model: FoundationModel, road: Road, data: Data, validation: Data | None
     ) -> RoutePlan:
-        form, training = rows_in_form(_local_source(data), model, road)
+        form, training = rows_in_form(self._at_hand(data), model, road)
         refuse_second_labels(form, validation=validation is not None)
         held_out = None
         if validation is not None:
-            held_out = rows_in_form(_local_source(validation), model, road, held_out=True)[1]
-        inputs = RouteInputs(spec, model, road, form, training, held_out)
+            held_out = rows_in_form(self._at_hand(validation), model, road, held_out=True)[1]
+        inputs = RouteInputs(spec, model, road, form, training, held_out, self.prices)
+        if road.route == "export":
+            return plan_export(inputs)
         plan = PLANNERS[road.route](inputs, self.place())
         plan.check()
         return plan
+
+    def _at_hand(self, data: Data) -> InstructionDataset | str | Path:
+        """Rows or a path of this machine: what lies in S3 is read."""
+        if isinstance(data, Stored) or (isinstance(data, str) and data.startswith(REMOTE)):
+            return self.reader.read(data)
+        return data
 
     def _found_weights(self, model_id: str) -> Weights:
         find(model_id)
@@ -172,12 +183,3 @@ def rows_on_the_wire(data: InstructionDataset) -> Rows:
     ready = of_dataset(data)
     files = {file.name: file.source for file in ready.files if isinstance(file.source, bytes)}
     return Rows(files, data.fingerprint, len(data), ready.manifest)
-
-
-def _local_source(data: Data) -> InstructionDataset | str | Path:
-    if isinstance(data, (InstructionDataset, str, Path)):
-        return data
-    raise UnsupportedError(
-        f"{data} cannot be planned for this route from where it lies: give the path of rows on this machine",
-        feature="rows in S3 for routes other than container",
-    )

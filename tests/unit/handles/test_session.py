@@ -29,6 +29,7 @@ from tests.unit.handles.fakes import Clock, FakeAWS
 
 MODEL = "smollm2-135m-instruct"
 ROWS = InstructionDataset.from_rows([{"instruction": "a", "output": "b"}])
+TEN = InstructionDataset.from_rows([{"instruction": f"a{n}", "output": "b"} for n in range(10)])
 
 
 class FakeWeights:
@@ -68,9 +69,24 @@ def session(aws: FakeAWS, weights: FakeWeights) -> Session:
 
 def test_planning_sends_nothing(session: Session, aws: FakeAWS) -> None:
     plan = session.plan(MODEL, ROWS)
+    assert plan.place is not None
     assert plan.place.bucket == "sagemaker-us-east-1-123456789012"
     assert aws.calls == []
     assert aws.objects.sent == []
+
+
+def test_an_export_is_planned_without_role_and_account(session: Session, aws: FakeAWS) -> None:
+    session.role = None
+    plan = session.plan("gpt-4.1-2025-04-14", TEN)
+    assert isinstance(plan, RoutePlan)
+    assert (plan.place, list(plan.files)) == (None, ["train.jsonl"])
+
+
+def test_how_to_tune_is_never_silently_ignored(session: Session) -> None:
+    with pytest.raises(UnsupportedError, match="DPO"):
+        session.plan(MODEL, ROWS, customization=Customization(technique="DPO"))
+    with pytest.raises(ConfigError, match="peft_type=None"):
+        session.plan(MODEL, ROWS, customization=Customization(full=True))
 
 
 def test_planning_fetches_no_weights_and_says_how_to(session: Session, weights: FakeWeights) -> None:
