@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.catalog import FoundationModel, find
@@ -28,7 +29,7 @@ from ift_sagemaker.plan.routes.container import Rows, TrainingInputs, plan_train
 from ift_sagemaker.plan.routes.export import plan_export
 from ift_sagemaker.plan.routes.job import RouteInputs
 from ift_sagemaker.plan.spec import FineTuneSpec
-from ift_sagemaker.plan.tokens import TokenCount, count_tokens
+from ift_sagemaker.plan.tokens import RowTokens, TokenCount
 from ift_sagemaker.plan.workload import Training
 from ift_sagemaker.reading import Data, Reader
 from ift_sagemaker.wire.hyperparameters import parse_hyperparameters
@@ -51,22 +52,31 @@ class Planner:
     today: Callable[[], date]
 
     def plan(
-        self, spec: FineTuneSpec, data: Data, validation: Data | None, tokens: TokenCount | None = None
+        self,
+        spec: FineTuneSpec,
+        data: Data,
+        validation: Data | None,
+        tokens: TokenCount | Literal["exact"] | None = None,
     ) -> JobPlan | RoutePlan:
         """What `Session.plan` gives."""
         model = find(spec.model)
         road = road_of(model, self.today(), spec.customization.route)
         refuse_unheard(spec.customization, road)
         if road.route != OWN_ROUTE:
+            if tokens == "exact":
+                raise UnsupportedError(
+                    f"no tokens are counted for a run by route {road.route}", feature="exact counts of tokens"
+                )
             return self._route_plan(spec, model, road, data, validation)
         parse_hyperparameters(spec.hyperparameters)
         weights, place = self._found_weights(spec.model), self.place()
         rows = self.reader.dataset(data)
         held_out = None if validation is None else self.reader.dataset(validation)
+        counted = RowTokens(weights.folder, exact=tokens == "exact")
         inputs, found = self._forecast(
             _inputs(spec, rows, held_out, weights),
-            tokens or count_tokens(rows),
-            held_out,
+            tokens if isinstance(tokens, TokenCount) else counted.of(rows),
+            None if held_out is None else counted.of(held_out),
             place,
             calibrated=True,
         )
@@ -87,8 +97,12 @@ class Planner:
         held_out = None if validation is None else self.reader.dataset(validation)
         place = self.place()
         weights = self.weights.find(spec.model) or self.weights.pull(spec.model, on_fetch)
+        counted = RowTokens(weights.folder)
         inputs, found = self._forecast(
-            _inputs(spec, rows, held_out, weights), count_tokens(rows), held_out, place
+            _inputs(spec, rows, held_out, weights),
+            counted.of(rows),
+            None if held_out is None else counted.of(held_out),
+            place,
         )
         return lambda attempt: plan_training(inputs, place, attempt).with_estimate(found)
 
@@ -154,7 +168,7 @@ class Planner:
         self,
         inputs: TrainingInputs,
         tokens: TokenCount,
-        held_out: InstructionDataset | None,
+        held_out: TokenCount | None,
         place: Place,
         *,
         calibrated: bool = False,
@@ -163,7 +177,7 @@ class Planner:
         if self.calibrate is not None and calibrated:
             known = self.calibrate(self.client, spec.model, training_of(inputs))
         target = Target(spec.compute, place.region, self.prices, self.calibrate is not None, known)
-        return forecast(inputs, tokens, None if held_out is None else count_tokens(held_out), target)
+        return forecast(inputs, tokens, held_out, target)
 
 
 def _inputs(

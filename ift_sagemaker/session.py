@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.retry import Patience
@@ -70,13 +70,15 @@ class Session:
         compute: Compute | None = None,
         customization: Customization | None = None,
         tags: Mapping[str, str] | None = None,
-        tokens: TokenCount | None = None,
+        tokens: TokenCount | Literal["exact"] | None = None,
     ) -> JobPlan | RoutePlan:
         """Uploads, the exact requests and the estimate of a fine-tuning run. Writes nothing, sends nothing.
 
         By the model's first route that takes jobs today, or the one that `customization` names: a JobPlan for
         our own route, `container`, which `fine_tune` runs, a RoutePlan for the others, which nothing here
-        runs yet. `tokens` are those of `data`; without them they are estimated from a sample of the rows.
+        runs yet. `tokens` are those of `data`; without them the model's own tokenizer counts a sample of the
+        rows, or all of them for "exact" (about a second for a million tokens). Without the
+        package tokenizers they are estimated from characters, and said to be.
         Raises DatasetError for bad rows, ModelNotFoundError, ConfigError for a hyperparameter or field
         outside its range, UnsupportedError for a closed road (with date and alternative) and for what is not
         at hand, WeightsError where the base weights were not pulled yet, RequestError where AWS would refuse,

@@ -62,9 +62,10 @@ def _run_options(command: Any) -> Any:
 @click.option("--technique", default="SFT", show_default=True, help="Recipes and Bedrock: how it is tuned.")
 @click.option("--full", is_flag=True, help="Recipes: tune all weights instead of adapters.")
 @click.option("--accept-eula", is_flag=True, help="You accept the licence of a gated model.")
+@click.option("--exact", is_flag=True, help="Count the tokens of every row instead of a sample of 1,000.")
 @click.option("--offers", is_flag=True, help="Instance types for this run instead of its request.")
 @as_json
-def plan(offers: bool, as_json: bool, **options: Any) -> None:  # noqa: FBT001
+def plan(exact: bool, offers: bool, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Show what a fine-tuning run would send, ask and cost. Writes and sends nothing.
 
     ROWS is a file or folder of rows; for models of pictures a folder of them with dataset_info.json.
@@ -75,7 +76,11 @@ def plan(offers: bool, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     session = session_of(options)
     rows = _rows(session, options) if options["fields"] or options["template"] else options["rows"]
     planned = session.plan(
-        options["model"], rows, customization=parse(Customization, asked), **_run(session, options)
+        options["model"],
+        rows,
+        customization=parse(Customization, asked),
+        tokens="exact" if exact else None,
+        **_run(session, options),
     )
     if offers:
         _print_offers(session, planned, as_json=as_json)

@@ -104,3 +104,10 @@ def test_what_would_run_where_and_for_how_much_comes_before_all_else(
     assert "nothing was started" in lines[1]
     found = [next(n for n, line in enumerate(lines) if word in line) for word in _IN_ORDER]
     assert found == sorted(found)
+
+
+def test_counting_all_rows_is_refused_where_none_are_counted(environment: dict[str, str], rows: Path) -> None:
+    words = ["plan", "openai-reasoning-gpt-oss-20b", str(rows), "--exact"]
+    result = CliRunner().invoke(ift, words, env=environment)
+    assert result.exit_code == 3
+    assert "no tokens are counted" in result.stderr
