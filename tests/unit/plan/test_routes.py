@@ -406,3 +406,12 @@ def test_what_decides_comes_first_and_fits_a_terminal_of_80_columns(model_id: st
     assert max(len(line) for line in summary.splitlines() if "/" not in line) <= 80
     where = [line.split()[0] for line in summary.splitlines()[1:] if line[2:3].isalpha()]
     assert where[:3] == ["model", "where", "cost"]
+
+
+def test_a_jumpstart_model_without_its_spec_says_where_to_get_it_and_what_can_be_planned_instead() -> None:
+    with pytest.raises(UnsupportedError, match="describe-hub-content") as caught:
+        _plan("huggingface-tc-bert-base-cased")
+    assert "--hub-content-name huggingface-tc-bert-base-cased. Put it into" in caught.value.message
+    assert caught.value.message.endswith(f"Of the family bert this catalogue has it of {BERT}.")
+    with pytest.raises(UnsupportedError, match=r"under launch: and hyperparameters:\.$"):
+        _plan("huggingface-llm-mistral-7b")
