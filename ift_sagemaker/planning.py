@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -36,6 +37,8 @@ from ift_sagemaker.wire.hyperparameters import parse_hyperparameters
 from ift_sagemaker.wire.program import program
 
 OWN_ROUTE = "container"
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+", re.ASCII)
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 Calibrate = Callable[[AWSClient, str, Training], Calibration | None]
 
 
@@ -107,7 +110,7 @@ class Planner:
         return lambda attempt: plan_training(inputs, place, attempt).with_estimate(found)
 
     def place(self, role: str | None = None) -> Place:
-        """Where jobs run; raises ConfigError where no execution role is known."""
+        """Where jobs run; raises ConfigError without an execution role, and for what is no role or bucket."""
         identity = self.client.identity()
         role = role or self.role
         if not role:
@@ -117,7 +120,10 @@ class Planner:
                 field="role",
                 allowed="arn:aws:iam::ACCOUNT:role/NAME",
             )
-        return Place(identity.region, identity.account, self.bucket or identity.default_bucket, role)
+        _refuse_other_than("role", role, _ROLE, "arn:aws:iam::ACCOUNT:role/NAME")
+        bucket = self.bucket or identity.default_bucket
+        _refuse_other_than("bucket", bucket, _BUCKET, "3 to 63 of a-z, 0-9, '.' and '-'")
+        return Place(identity.region, identity.account, bucket, role)
 
     @property
     def reader(self) -> Reader:
@@ -178,6 +184,11 @@ class Planner:
             known = self.calibrate(self.client, spec.model, training_of(inputs))
         target = Target(spec.compute, place.region, self.prices, self.calibrate is not None, known)
         return forecast(inputs, tokens, held_out, target)
+
+
+def _refuse_other_than(field: str, value: str, pattern: re.Pattern[str], allowed: str) -> None:
+    if pattern.fullmatch(value) is None:
+        raise ConfigError(f"{field} {value!r} is none: {allowed}", field=field, value=value, allowed=allowed)
 
 
 def _inputs(

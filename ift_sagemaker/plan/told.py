@@ -36,7 +36,8 @@ def where(place: Place, request: Mapping[str, Any]) -> str:
 def uploads(sent: Sequence[Upload], bucket: str) -> list[str]:
     """Every object with its size, below the prefix that it shares with those beside it."""
     total = sum(upload.size for upload in sent)
-    told = [line("uploads", f"{len(sent)} objects, {total / 1e6:.1f} MB, to s3://{bucket}")]
+    objects = "1 object" if len(sent) == 1 else f"{len(sent)} objects"
+    told = [line("uploads", f"{objects}, {total / 1e6:.1f} MB, to s3://{bucket}")]
     above = ""
     for upload in sent:
         folder, slash, name = upload.key.rpartition("/")

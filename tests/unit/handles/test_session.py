@@ -189,6 +189,19 @@ def test_no_role_says_where_one_can_come_from(session: Session) -> None:
         session.plan(MODEL, ROWS)
 
 
+@pytest.mark.parametrize("model_id", [MODEL, "huggingface-reasoning-qwen3-06b"])
+@pytest.mark.parametrize(
+    ("field", "value"), [("role", "nonsense"), ("role", "arn:aws:iam::1:role/x"), ("bucket", "Bad_Bucket!")]
+)
+def test_what_is_no_role_or_bucket_is_refused_by_name_on_every_route(
+    session: Session, model_id: str, field: str, value: str
+) -> None:
+    setattr(session, field, value)
+    with pytest.raises(ConfigError, match=f"{field} '{value}' is none") as caught:
+        session.plan(model_id, ROWS)
+    assert caught.value.field == field
+
+
 def test_a_model_of_another_route_is_planned_by_it_with_its_rows_in_its_form(
     session: Session, aws: FakeAWS, tmp_path: Path
 ) -> None:
