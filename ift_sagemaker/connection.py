@@ -112,7 +112,9 @@ def _read_config(path: Path) -> dict[str, str]:
 
     try:
         values = yaml.safe_load(path.read_text("utf-8")) or {}
-    except yaml.YAMLError as error:
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", field="config") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {error}", field="config") from error
     unknown = set(values) - set(CONFIG_FIELDS) if isinstance(values, dict) else {"not a mapping"}
     if unknown:

@@ -41,6 +41,11 @@ class Identity:
     arn: str
     region: str
 
+    @property
+    def default_bucket(self) -> str:
+        """The bucket that the SageMaker SDK makes and takes where none is named."""
+        return f"sagemaker-{self.region}-{self.account}"
+
 
 @dataclass(frozen=True)
 class Reply:

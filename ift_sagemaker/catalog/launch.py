@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ift_sagemaker.catalog.facts import load
-from ift_sagemaker.catalog.models import CATALOGUE_VARIABLE, FoundationModel, own_content, own_file
+from ift_sagemaker.catalog.models import CATALOGUE_VARIABLE, FoundationModel, models, own_content, own_file
 from ift_sagemaker.errors import UnsupportedError
 
 
@@ -45,11 +45,22 @@ def launch(model: FoundationModel) -> Launch:
     if found is None:
         raise UnsupportedError(
             f"the JumpStart training spec of {model.model_id} is not in this catalogue: the addresses of its "
-            "image, script and artefact are not known here and are not guessed. Put it into your catalogue "
-            f"file ({CATALOGUE_VARIABLE}) under launch: and hyperparameters:",
+            "image, script and artefact are not known here and are not guessed. AWS prints it: aws sagemaker "
+            "describe-hub-content --hub-name SageMakerPublicHub --hub-content-type Model --hub-content-name "
+            f"{model.model_id}. Put it into your catalogue file ({CATALOGUE_VARIABLE}; "
+            "docs/how-to/configure.md, Models of your own) under launch: and hyperparameters:."
+            f"{_at_hand(model)}",
             feature=f"JumpStart training of {model.model_id}",
         )
     return Launch(**{**found, "instances": tuple(found["instances"]), "metrics": tuple(found["metrics"])})
+
+
+def _at_hand(model: FoundationModel) -> str:
+    """Those of the family that can be planned, in words; empty where none can."""
+    rows = _launch_rows()
+    known = sorted(other.model_id for other in models() if other.family == model.family)
+    named = [model_id for model_id in known if model_id in rows]
+    return f" Of the family {model.family} this catalogue has it of {', '.join(named)}." if named else ""
 
 
 def has_launch(model: FoundationModel) -> bool:

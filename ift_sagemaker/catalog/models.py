@@ -170,8 +170,13 @@ def find(model_id: str) -> FoundationModel:
 
 def search(text: str) -> tuple[FoundationModel, ...]:
     """Models with every word of `text` in id, name, family, developer, Hub id, tasks or routes."""
-    words = text.lower().split()
-    return tuple(model for model in models() if all(word in _words(model) for word in words))
+    words = _plain(text).split()
+    return tuple(model for model in models() if all(word in _plain(_words(model)) for word in words))
+
+
+def _plain(text: str) -> str:
+    """Versions are written 3.1 by people and 3-1 in JumpStart's ids."""
+    return text.lower().replace(".", "-")
 
 
 def own_file(environment: Mapping[str, str]) -> Path | None:

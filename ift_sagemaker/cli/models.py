@@ -50,13 +50,17 @@ def list_models(
 
 
 @click.command()
-@click.argument("text")
+@click.argument("words", nargs=-1, required=True)
 @as_json
-def search(text: str, as_json: bool) -> None:  # noqa: FBT001
-    """Models with every word of TEXT in id, name, family, developer, Hub id, tasks or routes."""
+def search(words: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
+    """Models with every one of WORDS in id, name, family, developer, Hub id, tasks or routes."""
     from ift_sagemaker.catalog import search as search_models
 
-    _print(search_models(text), as_json=as_json)
+    found = search_models(" ".join(words))
+    if not found:
+        click.echo(f"no model has all of: {' '.join(words)}", err=True)
+    if found or as_json:
+        _print(found, as_json=as_json)
 
 
 @click.command()

@@ -15,9 +15,12 @@ from ift_sagemaker.cli.options import (
     wait_timeout,
 )
 from ift_sagemaker.cli.rows import template_of, template_option
+from ift_sagemaker.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from ift_sagemaker.data import InstructionDataset
+    from ift_sagemaker.plan.calls import RoutePlan
+    from ift_sagemaker.plan.plans import JobPlan
     from ift_sagemaker.session import Session
 
 _arguments = (
@@ -59,9 +62,10 @@ def _run_options(command: Any) -> Any:
 @click.option("--technique", default="SFT", show_default=True, help="Recipes and Bedrock: how it is tuned.")
 @click.option("--full", is_flag=True, help="Recipes: tune all weights instead of adapters.")
 @click.option("--accept-eula", is_flag=True, help="You accept the licence of a gated model.")
+@click.option("--exact", is_flag=True, help="Count the tokens of every row instead of a sample of 1,000.")
 @click.option("--offers", is_flag=True, help="Instance types for this run instead of its request.")
 @as_json
-def plan(offers: bool, as_json: bool, **options: Any) -> None:  # noqa: FBT001
+def plan(exact: bool, offers: bool, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Show what a fine-tuning run would send, ask and cost. Writes and sends nothing.
 
     ROWS is a file or folder of rows; for models of pictures a folder of them with dataset_info.json.
@@ -72,20 +76,40 @@ def plan(offers: bool, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     session = session_of(options)
     rows = _rows(session, options) if options["fields"] or options["template"] else options["rows"]
     planned = session.plan(
-        options["model"], rows, customization=parse(Customization, asked), **_run(session, options)
+        options["model"],
+        rows,
+        customization=parse(Customization, asked),
+        tokens="exact" if exact else None,
+        **_run(session, options),
     )
-    found = session.offers(planned.estimate) if offers and planned.estimate else []
-    if as_json:
-        print_json([offer.to_dict() for offer in found] if offers else planned.to_dict())
-        return
-    from ift_sagemaker.report import estimate_table, offers_table, to_text
-
     if offers:
-        click.echo(to_text(offers_table(found)), nl=False)
+        _print_offers(session, planned, as_json=as_json)
         return
+    if as_json:
+        print_json(planned.to_dict())
+        return
+    click.echo(planned.summary)
     if planned.estimate is not None:
-        click.echo(to_text(estimate_table(planned.estimate)))
-    click.echo(str(planned))
+        from ift_sagemaker.report import estimate_table, to_text
+
+        click.echo(to_text(estimate_table(planned.estimate)), nl=False)
+    click.echo(planned.details)
+
+
+def _print_offers(session: Session, planned: JobPlan | RoutePlan, *, as_json: bool) -> None:
+    if planned.estimate is None:
+        raise UnsupportedError(
+            "instance types are offered by the estimate of a run, and there is none for a run by another "
+            "route than container",
+            feature="--offers for routes other than container",
+        )
+    found = session.offers(planned.estimate)
+    if as_json:
+        print_json([offer.to_dict() for offer in found])
+        return
+    from ift_sagemaker.report import offers_table, to_text
+
+    click.echo(to_text(offers_table(found)), nl=False)
 
 
 @click.command()

@@ -102,17 +102,35 @@ class BatchingEngine:
             self._on_failure()
             return
         self.ready = True
-        while self._wait():
-            rows = self._admitted(decoder)
-            try:
-                self._finish(decoder.admit(rows))
-            except Exception as error:  # noqa: BLE001 - their callers get it
-                self._fail(rows, error)
-            try:
-                self._finish(decoder.step())
-            except Exception as error:  # noqa: BLE001 - every caller gets it
-                decoder.clear()
-                self._fail([*self._growing], error)
+        try:
+            while self._wait():
+                self._turn(decoder)
+        except Exception as error:  # noqa: BLE001 - likewise
+            self._give_up(error)
+
+    def _turn(self, decoder: Decoder) -> None:
+        rows = self._admitted(decoder)
+        try:
+            self._finish(decoder.admit(rows))
+        except Exception as error:  # noqa: BLE001 - their callers get it
+            self._fail(rows, error)
+        try:
+            self._finish(decoder.step())
+        except Exception as error:  # noqa: BLE001 - every caller gets it
+            decoder.clear()
+            self._fail([*self._growing], error)
+
+    def _give_up(self, error: Exception) -> None:
+        """Nothing is decoded any more: whoever waits is told, and the server is to end."""
+        self.ready, self.failure = False, error
+        with self._changed:
+            self._closed = True
+            waiting, self._waiting = self._waiting, deque()
+        for entry in waiting:
+            if entry.future.set_running_or_notify_cancel():
+                entry.future.set_exception(error)
+        self._fail([*self._growing], error)
+        self._on_failure()
 
     def _wait(self) -> bool:
         """True as soon as there is something to do; False once closed and done."""

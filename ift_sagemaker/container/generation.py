@@ -15,6 +15,7 @@ FINISH_STOP = "stop"
 FINISH_LENGTH = "length"
 FINISH_LEFT = "left"
 """Nobody listened any more."""
+_COLDEST = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,9 @@ def _generator(request: GenerationRequest, device: Any) -> torch.Generator:
 
 
 def _sample(logits: torch.Tensor, request: GenerationRequest, generator: torch.Generator) -> torch.Tensor:
-    probabilities = torch.softmax(logits / request.temperature, dim=-1)
+    # from the greatest down and by no less than a float32 holds: the coldest dice are greedy, and never NaN
+    below = logits - logits.max()
+    probabilities = torch.softmax(below / max(request.temperature, _COLDEST), dim=-1)
     if request.top_p < 1:
         ordered, places = probabilities.sort(descending=True)
         # a token belongs to the nucleus while those before it have not filled top_p: the first always does

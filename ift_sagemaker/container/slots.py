@@ -76,7 +76,8 @@ class _Layer(CacheLayerMixin):
 
     def resize(self) -> None:
         """Keeps what there is in as many slots of as much capacity as the window says."""
-        if self.is_initialized:
+        wanted = self._window.slots, self._window.capacity
+        if self.is_initialized and (len(self.keys), self.keys.shape[2]) != wanted:
             self.keys, self.values = self._resized(self.keys), self._resized(self.values)
 
     def _resized(self, kept: torch.Tensor) -> torch.Tensor:
@@ -144,9 +145,11 @@ class SlotDecoder:
         for request in requests[: MAX_ROWS - len(self._rows)]:
             prompts += len(request.prompt)
             capacity = max(capacity, self._capacity_for(request))
-            is_first = not self._rows and count == 0
             slots = _power(len(self._rows) + count + 1)
-            if not is_first and (prompts > PREFILL_TOKENS or slots * capacity > self._most_tokens):
+            # a prompt over the portion joins alone: to wait until nothing grows would keep all behind it too
+            if count and prompts > PREFILL_TOKENS:
+                break
+            if (self._rows or count) and slots * capacity > self._most_tokens:
                 break
             count += 1
         return count
@@ -247,10 +250,10 @@ class SlotDecoder:
         if self._rows:
             wanted, slots = [*wanted, window.capacity], max(slots, window.slots)
         capacity = max(wanted)
-        if (slots, capacity) != (window.slots, window.capacity):
-            window.slots, window.capacity = slots, capacity
-            for layer in self._layers:
-                layer.resize()
+        window.slots, window.capacity = slots, capacity
+        # each layer by what it has: where memory ran out in the middle, the rest is caught up on here
+        for layer in self._layers:
+            layer.resize()
 
 
 def _power(count: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
@@ -10,6 +9,7 @@ from typing import Any
 
 from ift_sagemaker.contract import rules, shapes
 from ift_sagemaker.errors import RequestError
+from ift_sagemaker.plan import told
 from ift_sagemaker.plan.plans import Cost, Place, Upload
 
 
@@ -32,14 +32,14 @@ class RoutePlan:
     """One tuning job on a route: what is uploaded, then the calls in their order.
 
     `cost` is None where no price of the service is known; of what a service does with the rows too little is
-    known for an `estimate`. `files` are what an export writes; nothing is sent.
+    known for an `estimate`. `files` are what an export writes; nothing is sent, so there is no `place`.
     """
 
     route: str
     model_id: str
     name: str
     fingerprint: str
-    place: Place
+    place: Place | None
     uploads: tuple[Upload, ...] = field(repr=False)
     calls: tuple[Call, ...] = field(repr=False)
     rows: int
@@ -86,23 +86,35 @@ class RoutePlan:
             "ceiling_usd": self.cost.ceiling_usd if self.cost else None,
         }
 
-    def __str__(self) -> str:
-        total = sum(upload.size for upload in self.uploads)
-        what = "shown; this library does not start it yet" if self.calls else "files; nothing is sent"
+    @property
+    def summary(self) -> str:
+        """What would run, where, and what it costs."""
+        state = "files alone: nothing was sent"
+        if self.calls:
+            state = "planned: nothing was started, and this library does not start it yet"
         lines = [
-            f"{self.route} job {self.name} ({what})",
-            f"  model      {self.model_id}, {self.rows} rows",
-            f"  where      account {self.place.account}, {self.place.region}, role {self.place.role}",
-            f"  cost       {self.cost or 'no price known'}",
-            f"  uploads    {len(self.uploads)} objects, {total / 1e6:.1f} MB, to s3://{self.place.bucket}",
-            *(f"             {upload.size:>12,} B  {upload.key}" for upload in self.uploads),
-            *(f"  file       {len(content):>12,} B  {name}" for name, content in self.files.items()),
-            *(f"  note       {remark}" for remark in self.remarks),
+            f"{self.route} job {self.name}",
+            f"  ({state})",
+            told.line("model", f"{self.model_id}, {self.rows} rows"),
         ]
-        for call in self.calls:
-            lines.append(f"  request    {call.service} {call.operation}")
-            lines.append(json.dumps(call.params, indent=2, ensure_ascii=False))
+        if self.place is not None:
+            lines.append(told.where(self.place, self.calls[-1].params if self.calls else {}))
+            lines.append(told.line("cost", str(self.cost or "no price known")))
+        lines += [told.line("note", remark) for remark in self.remarks]
         return "\n".join(lines)
+
+    @property
+    def details(self) -> str:
+        """The uploads or files, and the exact requests."""
+        lines = [] if self.place is None else told.uploads(self.uploads, self.place.bucket)
+        if self.files:
+            lines.append(told.line("files", f"{len(self.files)}, as they would be written"))
+        lines += [told.file(name, len(content)) for name, content in self.files.items()]
+        lines += told.requests((f"{call.service} {call.operation}", call.params) for call in self.calls)
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return f"{self.summary}\n{self.details}"
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"

@@ -9,11 +9,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ift_sagemaker.catalog.prices import Price
 from ift_sagemaker.contract import rules, shapes
 from ift_sagemaker.errors import RequestError
+from ift_sagemaker.plan import told
 from ift_sagemaker.plan.budget import refuse_over_budget
 from ift_sagemaker.plan.estimate import Estimate
 from ift_sagemaker.plan.quantities import STOP_GRACE_IN_SECONDS
+from ift_sagemaker.plan.spec import Compute
 
 PREFIX = "ift"
 """Every object this library writes lies under this key prefix."""
@@ -58,6 +61,13 @@ class Cost:
     source: str
     margin_in_seconds: int = STOP_GRACE_IN_SECONDS
 
+    @classmethod
+    def at(cls, price: Price | None, compute: Compute, margin: int = STOP_GRACE_IN_SECONDS) -> Cost:
+        """Of all instances at the price of each, with `margin` seconds beyond the longest run."""
+        each = None if price is None else price.usd_per_hour * compute.instance_count
+        origin = "" if price is None else price.origin
+        return cls(each, compute.max_runtime_in_seconds, origin, margin)
+
     @property
     def ceiling_usd(self) -> float | None:
         if self.usd_per_hour is None:
@@ -100,10 +110,7 @@ class JobPlan:
 
     def with_estimate(self, estimate: Estimate) -> JobPlan:
         """The same plan with its estimate, whose price (of this region, or the user's) is its price too."""
-        price = estimate.price
-        each = None if price is None else price.usd_per_hour * estimate.target.compute.instance_count
-        origin = "" if price is None else price.origin
-        cost = Cost(each, self.cost.max_runtime_in_seconds, origin, estimate.margin_seconds)
+        cost = Cost.at(estimate.price, estimate.target.compute, estimate.margin_seconds)
         return replace(self, estimate=estimate, cost=cost)
 
     @property
@@ -126,20 +133,32 @@ class JobPlan:
             "estimate": None if self.estimate is None else self.estimate.to_dict(),
         }
 
-    def __str__(self) -> str:
-        total = sum(upload.size for upload in self.uploads)
+    @property
+    def summary(self) -> str:
+        """What would run, where, and what it costs."""
+        likely = self.estimate.usd if self.estimate else None
+        cost = f"likely {likely.likely:.2f} USD ({likely.low:.2f} to {likely.high:.2f}); " if likely else ""
         lines = [
             f"{self.kind} job {self.name}",
-            f"  model      {self.model_id}, {self.rows} rows",
-            f"  where      account {self.place.account}, {self.place.region}, role {self.place.role}",
-            f"  cost       {self.cost}",
-            f"  uploads    {len(self.uploads)} objects, {total / 1e6:.1f} MB, to s3://{self.place.bucket}",
-            *(f"             {upload.size:>12,} B  {upload.key}" for upload in self.uploads),
-            *(f"  note       {remark}" for remark in self.remarks),
-            "  request    CreateTrainingJob",
-            json.dumps(self.request, indent=2, ensure_ascii=False),
+            "  (planned: nothing was started)",
+            told.line("model", f"{self.model_id}, {self.rows} rows"),
+            told.where(self.place, self.request),
+            told.line("cost", f"{cost}{self.cost}"),
+            *(told.line("note", remark) for remark in self.remarks),
         ]
         return "\n".join(lines)
+
+    @property
+    def details(self) -> str:
+        """The uploads and the exact request."""
+        lines = [
+            *told.uploads(self.uploads, self.place.bucket),
+            *told.requests([("CreateTrainingJob", self.request)]),
+        ]
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return f"{self.summary}\n{self.details}"
 
     def _repr_html_(self) -> str:
         table = "" if self.estimate is None else self.estimate._repr_html_()

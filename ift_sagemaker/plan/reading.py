@@ -53,6 +53,7 @@ def rows_in_form(
 def _canonical(path: Path) -> str:
     findings = Findings(str(path))
     first = [row for _, row in islice(read_files(path, findings), DETECTION_ROWS)]
+    findings.raise_errors()
     if not first:
         findings.add(0, "", "empty-file", "has no rows")
         findings.raise_errors()

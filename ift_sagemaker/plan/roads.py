@@ -12,10 +12,11 @@ from ift_sagemaker.plan.calls import RoutePlan
 from ift_sagemaker.plan.plans import Place
 from ift_sagemaker.plan.routes.bedrock import plan_bedrock
 from ift_sagemaker.plan.routes.export import plan_export
-from ift_sagemaker.plan.routes.job import RouteInputs
+from ift_sagemaker.plan.routes.job import OFFERED_TECHNIQUES, RouteInputs
 from ift_sagemaker.plan.routes.jumpstart import plan_jumpstart
 from ift_sagemaker.plan.routes.recipe import plan_recipe
 from ift_sagemaker.plan.routes.serverless import plan_serverless
+from ift_sagemaker.plan.spec import Customization
 
 PLANNERS: Mapping[str, Callable[[RouteInputs, Place], RoutePlan]] = {
     "jumpstart": plan_jumpstart,
@@ -27,6 +28,11 @@ PLANNERS: Mapping[str, Callable[[RouteInputs, Place], RoutePlan]] = {
 """Of every route but our own, `container`."""
 NOT_PLANNED = ("recipe",)
 """Routes whose request cannot be made of what the catalogue holds."""
+
+
+_WITH_ADAPTERS_OR_NOT = ("serverless", "recipe")
+_WITH_TECHNIQUES = ("serverless", "recipe", "bedrock")
+"""Routes that check the technique by what the model has."""
 
 
 def road_of(model: FoundationModel, today: date, route: str | None = None) -> Road:
@@ -53,6 +59,24 @@ def road_of(model: FoundationModel, today: date, route: str | None = None) -> Ro
     if not alive:
         refuse_closed(model, roads[0], today)
     return next((road for road in alive if _can_be_planned(model, road)), alive[0])
+
+
+def refuse_unheard(asked: Customization, road: Road) -> None:
+    """Raises where the route would not hear how the model is to be tuned.
+
+    ConfigError for `full` where hyperparameters decide that, or the service; UnsupportedError for a technique
+    that is not offered.
+    """
+    if asked.full and road.route not in _WITH_ADAPTERS_OR_NOT:
+        instead = " (peft_type=None tunes all weights)" if road.route == "container" else ""
+        raise ConfigError(
+            f"route {road.route} has no choice of `full`: leave it out{instead}", field="full", value=True
+        )
+    if asked.technique not in OFFERED_TECHNIQUES and road.route not in _WITH_TECHNIQUES:
+        raise UnsupportedError(
+            f"{asked.technique} is not offered by route {road.route}: {', '.join(OFFERED_TECHNIQUES)} is",
+            feature=f"technique {asked.technique} by route {road.route}",
+        )
 
 
 def refuse_closed(model: FoundationModel, road: Road, today: date) -> None:

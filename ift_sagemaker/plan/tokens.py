@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ift_sagemaker.data import InstructionDataset
+from ift_sagemaker.data.tokenizer import ModelTokenizer
+from ift_sagemaker.data.tokens import TokenCounter
+from ift_sagemaker.errors import ConfigError, TemplateError, UnsupportedError
 from ift_sagemaker.plan.quantities import Range
+from ift_sagemaker.wire.rows import to_messages
 
 SAMPLE = 1000
 CHARACTERS_PER_TOKEN = Range(2.5, 4.0, 6.0)
@@ -18,7 +23,8 @@ TEMPLATE_TOKENS = Range(5, 30, 45)
 """What a chat template adds to a row: its marks, and the default system prompt of some (about 20)."""
 _TWO_SIGMA = 2.0
 
-TokensOf = Callable[[Mapping[str, Any]], int]
+Row = Mapping[str, Any]
+TokensOf = Callable[[Sequence[Row]], list[int]]
 
 
 @dataclass(frozen=True)
@@ -80,20 +86,52 @@ class TokenCount:
 def count_tokens(
     data: InstructionDataset, tokens_of: TokensOf | None = None, *, sample: int | None = SAMPLE, seed: int = 0
 ) -> TokenCount:
-    """Tokens of a data set as `tokens_of` counts a row (its chat template included).
+    """Tokens of a data set as `tokens_of` counts rows (their chat template included).
 
     Without `tokens_of` an estimate from characters. `sample` rows are looked at, the same ones for the same
-    seed; None looks at all, which makes a count exact.
+    seed, and beside them the row that has the most characters; None looks at all, which makes a count exact.
     """
     rows = len(data)
     wanted = rows if sample is None else min(rows, sample)
     chosen = range(rows) if wanted == rows else sorted(random.Random(seed).sample(range(rows), wanted))  # noqa: S311
-    if tokens_of is not None:
-        return TokenCount.of_lengths([tokens_of(data[index]) for index in chosen], rows)
-    return TokenCount.of_characters([_characters(data, data[index]) for index in chosen], rows)
+    if tokens_of is None:
+        return TokenCount.of_characters([_characters(data, data[index]) for index in chosen], rows)
+    found = TokenCount.of_lengths(tokens_of([data[index] for index in chosen]), rows)
+    if wanted == rows:
+        return found
+    longest = max((row for row in data), key=lambda row: _characters(data, row))
+    return replace(found, longest=max(found.longest, *tokens_of([longest])))
 
 
-def _characters(data: InstructionDataset, row: Mapping[str, Any]) -> int:
+class RowTokens:
+    """Counts by the tokenizer in a folder of weights; estimates, and says why, where that cannot be had."""
+
+    def __init__(self, folder: Path, *, exact: bool = False) -> None:
+        self._sample = None if exact else SAMPLE
+        self._counter, self._lacking = None, ""
+        try:
+            self._counter = TokenCounter(ModelTokenizer(folder))
+        except (ConfigError, UnsupportedError) as error:
+            self._lacking = error.message
+
+    def of(self, data: InstructionDataset) -> TokenCount:
+        """Tokens of the rows as the trainer has them."""
+        counter, lacking = self._counter, self._lacking
+        if counter is not None:
+            try:
+                found = count_tokens(
+                    data,
+                    lambda rows: counter.count_rows([to_messages(row, data.template) for row in rows]),
+                    sample=self._sample,
+                )
+                return replace(found, how=f"{found.how} by the model's own tokenizer")
+            except TemplateError as error:
+                lacking = error.message
+        found = count_tokens(data, sample=self._sample)
+        return replace(found, how=f"{found.how}; not counted: {lacking}")
+
+
+def _characters(data: InstructionDataset, row: Row) -> int:
     return len(data.prompt(row)) + len(data.completion(row))
 
 

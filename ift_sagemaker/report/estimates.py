@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from rich.table import Table
+from rich.box import SIMPLE_HEAD
+from rich.table import Column, Table
 
 from ift_sagemaker.plan.estimate import Estimate
 from ift_sagemaker.plan.figures import HEADINGS, TITLE, duration, lines, money
@@ -20,7 +22,7 @@ def estimate_table(found: Estimate) -> Table:
     said = [f"warning: {text}" for text in found.warnings] + [
         f"assumed: {text}" for text in found.assumptions
     ]
-    table = Table(
+    table = _narrow(
         title=f"{TITLE} · confidence {found.confidence}",
         caption="\n".join(said),
         caption_justify="left",
@@ -36,14 +38,14 @@ def offers_table(found: Sequence[Offer]) -> Table:
     """Types that do, the best first, then the reasons of a few that do not."""
     usable = [offer for offer in found if offer.usable]
     refused = [offer for offer in found if not offer.usable]
-    table = Table(
-        "instance type",
+    table = _narrow(
+        Column("instance type", no_wrap=True),
         "GiB",
         "fit",
         "billed time",
-        "USD likely",
+        "USD\nlikely",
         "low to high",
-        "USD an hour",
+        "USD an\nhour",
         title=f"{len(usable)} of {len(found)} instance types · {TITLE.lower()}",
         caption="\n".join([*_more(len(usable) - SHOWN_OFFERS, "that do"), *_refusals(refused)]),
         caption_justify="left",
@@ -51,6 +53,11 @@ def offers_table(found: Sequence[Offer]) -> Table:
     for offer in usable[:SHOWN_OFFERS]:
         table.add_row(*_cells(offer))
     return table
+
+
+def _narrow(*headers: str | Column, **options: Any) -> Table:
+    """A table whose lines fit into 80 columns: rules below the head alone."""
+    return Table(*headers, box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), **options)
 
 
 def _cells(offer: Offer) -> tuple[str, ...]:

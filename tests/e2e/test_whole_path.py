@@ -9,7 +9,8 @@ import pytest
 from ift_sagemaker.data import InstructionDataset
 from ift_sagemaker.errors import AttachError, ConfigError, JobError, TrainingJobFailed, TrainingJobStopped
 from ift_sagemaker.plan.spec import Compute
-from ift_sagemaker.session import Session, UploadProgress
+from ift_sagemaker.session import Session
+from ift_sagemaker.uploading import UploadProgress
 from tests.e2e.conftest import MODEL, QUICK, soon
 
 

@@ -76,3 +76,19 @@ def test_a_price_file_is_named_by_the_environment_or_the_configuration(tmp_path:
 def test_a_wrong_price_file_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="IFT_PRICES"):
         connect(environment=_environment(tmp_path, IFT_PRICES=str(tmp_path / "none")), region="us-east-1")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "cannot be read"), (b"role: \xe9\n", "is not YAML"), (b"a: [", "is not YAML")],
+)
+def test_a_configuration_file_that_cannot_be_read_is_named(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    path = tmp_path / "config.yaml"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=f"config.yaml {said}"):
+        connect(environment={"IFT_CONFIG": str(path)})

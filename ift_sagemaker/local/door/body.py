@@ -67,8 +67,16 @@ class RequestBody(io.RawIOBase):
         return got
 
 
+def is_contradictory(request: h11.Request) -> bool:
+    """Whether a request tells its length twice, in two ways; two unequal lengths h11 itself refuses.
+
+    RFC 9112 (6.1) lets a server refuse it: whoever believes the other one sees another request behind it.
+    """
+    return {b"transfer-encoding", b"content-length"} <= {name for name, _ in request.headers}
+
+
 def known_length(request: h11.Request) -> int | None:
-    """How long the body of a request is; None where it comes in chunks. h11 let no contradiction pass."""
+    """How long the body of a request is; None where it comes in chunks."""
     headers = dict(request.headers)
     if b"transfer-encoding" in headers:
         return None

@@ -21,7 +21,7 @@ from urllib.parse import unquote_to_bytes
 import h11
 
 from ift_sagemaker.local.door.app import WSGIApplication
-from ift_sagemaker.local.door.body import LINE_BYTES, RequestBody, known_length
+from ift_sagemaker.local.door.body import LINE_BYTES, RequestBody, is_contradictory, known_length
 from ift_sagemaker.local.protocol.errors import ServiceError, json_error
 
 _LOG = logging.getLogger(__name__)
@@ -138,6 +138,9 @@ class Connection:
                     return None
             elif isinstance(event, h11.Request):
                 self.idle_since = None
+                if is_contradictory(event):
+                    self.refuse(_two_lengths())
+                    return None
                 return event
             else:
                 return None
@@ -340,6 +343,12 @@ def _encoded(text: str) -> bytes:
 def _malformed(error: h11.RemoteProtocolError) -> ServiceError:
     code = "RequestHeaderSectionTooLarge" if error.error_status_hint == 431 else "BadRequest"
     return ServiceError(code, f"This is no HTTP/1.1 request: {error}", error.error_status_hint)
+
+
+def _two_lengths() -> ServiceError:
+    return ServiceError(
+        "BadRequest", "This is no HTTP/1.1 request: it has both Content-Length and Transfer-Encoding", 400
+    )
 
 
 def _cut_short(why: str) -> ServiceError:

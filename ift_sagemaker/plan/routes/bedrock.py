@@ -20,6 +20,7 @@ def plan_bedrock(inputs: RouteInputs, place: Place, attempt: int = 1) -> RoutePl
     """The plan of one attempt. The client token is the job's name, so that a repeat makes no second job."""
     inputs.require_region(place)
     inputs.refuse_instances()
+    inputs.refuse_cost_limit()
     technique = _technique(inputs)
     asked = inputs.spec.hyperparameters
     sent = to_bedrock(bedrock_table(inputs.model).check(asked)) if asked else {}

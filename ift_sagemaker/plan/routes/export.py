@@ -9,7 +9,7 @@ from ift_sagemaker.plan.plans import Place
 from ift_sagemaker.plan.routes.job import RouteInputs
 
 
-def plan_export(inputs: RouteInputs, place: Place, attempt: int = 1) -> RoutePlan:
+def plan_export(inputs: RouteInputs, _: Place | None = None, attempt: int = 1) -> RoutePlan:
     """The files that `ift data convert` writes, with what is to be said of the service that takes them."""
     if inputs.spec.hyperparameters:
         raise ConfigError(
@@ -28,7 +28,7 @@ def plan_export(inputs: RouteInputs, place: Place, attempt: int = 1) -> RoutePla
         model_id=inputs.model.model_id,
         name=names.job_name(inputs.model.model_id, fingerprint, attempt),
         fingerprint=fingerprint,
-        place=place,
+        place=None,
         uploads=(),
         calls=(),
         rows=inputs.training.count,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ift_sagemaker.catalog.models import FoundationModel, Road
-from ift_sagemaker.errors import ConfigError, UnsupportedError
+from ift_sagemaker.catalog.prices import PriceBook
+from ift_sagemaker.errors import ConfigError, CostLimitError, UnsupportedError
 from ift_sagemaker.plan.plans import Place
 from ift_sagemaker.plan.routes.container import (
     TAG_FINGERPRINT,
@@ -38,6 +39,7 @@ class RouteInputs:
     form: str
     training: Rows
     validation: Rows | None = None
+    prices: PriceBook = field(default_factory=PriceBook.shipped, repr=False)
 
     def fingerprint(self, hyperparameters: dict[str, str], **decisive: Any) -> str:
         """Of route, model, rows and hyperparameters; slugs of ids are not unique, so the id is in it."""
@@ -93,6 +95,17 @@ class RouteInputs:
                 field="region",
                 value=place.region,
                 allowed=allowed,
+            )
+
+    def refuse_cost_limit(self) -> None:
+        """Raises CostLimitError for a limit on a route that charges by the token: no price is known here."""
+        limit = self.spec.compute.max_cost
+        if limit is not None:
+            raise CostLimitError(
+                f"max_cost of {limit:.2f} USD cannot be kept: route {self.road.route} charges by the token, "
+                "at prices that are not in this catalogue, and no longest run caps it",
+                max_cost=limit,
+                estimate={},
             )
 
     def refuse_instances(self) -> None:

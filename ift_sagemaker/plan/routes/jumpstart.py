@@ -15,12 +15,12 @@ from ift_sagemaker.catalog.launch import Launch, launch, training_channel
 from ift_sagemaker.contract import names
 from ift_sagemaker.contract.storage import family
 from ift_sagemaker.errors import ConfigError, UnsupportedError
+from ift_sagemaker.plan.budget import capped
 from ift_sagemaker.plan.calls import Call, RoutePlan
-from ift_sagemaker.plan.plans import PREFIX, Place, tag_list
+from ift_sagemaker.plan.plans import PREFIX, Cost, Place, tag_list
 from ift_sagemaker.plan.routes.container import (
     add_compute,
     channel_of,
-    cost_of,
     resources_of,
     rows_prefix,
     rows_uploads,
@@ -51,6 +51,8 @@ def plan_jumpstart(inputs: RouteInputs, place: Place, attempt: int = 1) -> Route
     table = jumpstart_table(inputs.model)
     gated = inputs.require_eula()
     compute, notes = _compute(inputs.spec.compute, spec)
+    price = inputs.prices.find(compute.instance_type, place.region)
+    compute = capped(compute, price, place.region)
     values = _hyperparameters(inputs, table)
     sent = {**to_wire(values), **spec.container}
     image = aws_image(place.region, spec.image)
@@ -88,8 +90,8 @@ def plan_jumpstart(inputs: RouteInputs, place: Place, attempt: int = 1) -> Route
         uploads=(*rows_uploads(inputs.training), *held_out),
         calls=(Call("sagemaker", "CreateTrainingJob", request),),
         rows=inputs.training.count,
-        notes=(*notes, *_notes(inputs, spec, table)),
-        cost=cost_of(compute),
+        notes=(*notes, *_runtime_notes(inputs.spec.compute, spec), *_notes(inputs, spec, table)),
+        cost=Cost.at(price, compute),
     )
 
 
@@ -131,8 +133,15 @@ def _compute(asked: Compute, spec: Launch) -> tuple[Compute, tuple[str, ...]]:
         changes["volume_size_in_gb"] = spec.volume_gb
     if "max_runtime_in_seconds" not in given:
         changes["max_runtime_in_seconds"] = spec.max_run
-        notes.append(f"the longest run is the spec's, {spec.max_run} seconds: a shorter one caps the cost")
     return asked.model_copy(update=changes), tuple(notes)
+
+
+def _runtime_notes(asked: Compute, spec: Launch) -> list[str]:
+    if asked.max_cost is not None:
+        return ["beyond max_cost may be billed what coming up and the upload take, which is not known here"]
+    if "max_runtime_in_seconds" in asked.model_fields_set:
+        return []
+    return [f"the longest run is the spec's, {spec.max_run} seconds: a shorter one caps the cost"]
 
 
 def _default_instance(spec: Launch) -> str:

@@ -24,6 +24,7 @@ def plan_serverless(inputs: RouteInputs, place: Place, attempt: int = 1) -> Rout
     """
     inputs.require_region(place)
     inputs.refuse_instances()
+    inputs.refuse_cost_limit()
     technique, _, peft = inputs.technique().partition("-")
     inputs.require_eula()
     sent = hyperparameters_of(inputs)

@@ -220,6 +220,12 @@ def test_models_are_listed_by_family_route_task_and_whether_they_live(bare: dict
 def test_models_are_searched_and_shown(bare: dict[str, str]) -> None:
     found = CliRunner().invoke(ift, ["models", "search", "gpt-oss 20b"], env=bare)
     assert "openai-reasoning-gpt-oss-20b" in found.stdout
+    loose = CliRunner().invoke(ift, ["models", "search", "llama", "3.1", "70B"], env=bare)
+    assert "meta-textgeneration-llama-3-1-70b" in loose.stdout
+    assert "llama-2-7b" not in loose.stdout
+    none = CliRunner().invoke(ift, ["models", "search", "llama", "zzz"], env=bare)
+    assert (none.exit_code, none.stdout) == (0, "")
+    assert "no model has all of: llama zzz" in none.stderr
     shown = json.loads(CliRunner().invoke(ift, ["models", "show", "gpt-4.1-2025-04-14"], env=bare).stdout)
     assert shown["roads"][0]["legacy_date"] == "2027-01-06"
 

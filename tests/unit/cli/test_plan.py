@@ -15,6 +15,7 @@ from ift_sagemaker.catalog.weights import WeightsCache
 from ift_sagemaker.cli.tree import ift
 
 MODEL = "smollm2-135m-instruct"
+_IN_ORDER = ("  model", "  where", "  cost", "Estimate, not a quote", "  uploads", "  request")
 
 
 class _Files:
@@ -86,3 +87,27 @@ def test_offers_name_instance_types(environment: dict[str, str], rows: Path) -> 
     found = json.loads(_plan(environment, rows, "--offers", "--json").stdout)
     assert found[0]["usable"]
     assert found[-1]["refusal"]
+
+
+def test_offers_are_refused_where_there_is_no_estimate(environment: dict[str, str], rows: Path) -> None:
+    words = ["plan", "openai-reasoning-gpt-oss-20b", str(rows), "--offers"]
+    result = CliRunner().invoke(ift, words, env=environment)
+    assert result.exit_code == 3
+    assert "there is none for a run by another route" in result.stderr
+    assert result.stdout == ""
+
+
+def test_what_would_run_where_and_for_how_much_comes_before_all_else(
+    environment: dict[str, str], rows: Path
+) -> None:
+    lines = _plan(environment, rows).stdout.splitlines()
+    assert "nothing was started" in lines[1]
+    found = [next(n for n, line in enumerate(lines) if word in line) for word in _IN_ORDER]
+    assert found == sorted(found)
+
+
+def test_counting_all_rows_is_refused_where_none_are_counted(environment: dict[str, str], rows: Path) -> None:
+    words = ["plan", "openai-reasoning-gpt-oss-20b", str(rows), "--exact"]
+    result = CliRunner().invoke(ift, words, env=environment)
+    assert result.exit_code == 3
+    assert "no tokens are counted" in result.stderr

@@ -206,3 +206,20 @@ def test_a_model_that_does_not_load_is_reported() -> None:
     assert told.wait(SECONDS)
     assert not engine.ready
     assert str(engine.failure) == "no weights"
+
+
+def test_an_engine_that_cannot_go_on_tells_whoever_waits_and_ends_the_server() -> None:
+    class Confused(GatedDecoder):
+        def room(self, requests: Sequence[GenerationRequest]) -> int:
+            raise ZeroDivisionError
+
+    told = threading.Event()
+    engine = BatchingEngine(Confused, on_failure=told.set)
+    engine.start()
+    (future,) = engine.submit([REQUEST])
+    assert isinstance(future.exception(SECONDS), ZeroDivisionError)
+    assert told.wait(SECONDS)
+    assert not engine.ready
+    assert isinstance(engine.failure, ZeroDivisionError)
+    with pytest.raises(EngineClosed):
+        engine.submit([REQUEST])

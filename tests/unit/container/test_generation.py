@@ -84,6 +84,13 @@ def test_equal_seeds_give_equal_samples_whoever_is_beside_them(kind: Kind) -> No
     assert alone.text != other.text
 
 
+@pytest.mark.parametrize("temperature", [1e-6, 1e-40, 5e-324])
+def test_the_coldest_dice_are_greedy_and_disturb_nobody(kind: Kind, temperature: float) -> None:
+    warm, other = GenerationRequest(PROMPTS[0], 8, temperature=temperature), GenerationRequest(PROMPTS[1], 8)
+    greedy = GenerationRequest(PROMPTS[0], 8)
+    assert answers_of(kind, warm, other) == answers_of(kind, greedy, other)
+
+
 def test_a_tiny_nucleus_is_greedy(kind: Kind) -> None:
     (greedy,) = answers_of(kind, GenerationRequest(PROMPTS[0], 8))
     (sampled,) = answers_of(kind, GenerationRequest(PROMPTS[0], 8, temperature=3.0, top_p=1e-6))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.overrides import TorchFunctionMode
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
@@ -75,6 +77,42 @@ def test_prompts_are_read_in_portions_so_that_growing_answers_go_on() -> None:
     long = GenerationRequest([5] * 200, 1)
     assert decoder.room([long] * 10) == PREFILL_TOKENS // 200
     assert decoder.room([GenerationRequest([5] * (PREFILL_TOKENS + 1), 1)]) == 1, "one alone is always let in"
+
+
+def test_a_long_prompt_joins_those_that_grow_and_keeps_nobody_waiting_behind_it() -> None:
+    decoder = SlotDecoder(MODEL, TOKENIZER, STOPS)
+    decoder.admit([Growing(GenerationRequest([5], 50))])
+    long, short = GenerationRequest([5] * (PREFILL_TOKENS + 1), 1), GenerationRequest([5], 1)
+    assert decoder.room([long, short]) == 1
+    assert decoder.room([short, long]) == 1, "but not beside another"
+
+
+def test_memory_that_ran_out_while_slots_grew_is_caught_up_on_by_the_next_request() -> None:
+    decoder = SlotDecoder(MODEL, TOKENIZER, STOPS)
+    row, long = Growing(GenerationRequest([5, 6, 7], 6)), GenerationRequest([9, 8], FIRST_CAPACITY)
+    decoder.admit([row])
+    with _Memory(tensors=3), pytest.raises(MemoryError):
+        decoder.admit([Growing(long)])
+    other = Growing(long)
+    decoder.admit([other])
+    while decoder.active:
+        decoder.step()
+    assert [grown.answer and grown.answer.text for grown in (row, other)] == [alone(row.request), alone(long)]
+
+
+class _Memory(TorchFunctionMode):
+    """A machine with memory for a few tensors more."""
+
+    def __init__(self, tensors: int) -> None:
+        super().__init__()
+        self._left = tensors
+
+    def __torch_function__(self, function: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is torch.zeros:
+            self._left -= 1
+            if self._left < 0:
+                raise MemoryError
+        return function(*args, **(kwargs or {}))
 
 
 def test_no_more_are_let_in_than_there_are_slots_or_memory_for() -> None:

@@ -23,11 +23,13 @@ from ift_sagemaker.errors import (
 from ift_sagemaker.plan.calls import RoutePlan
 from ift_sagemaker.plan.plans import JobPlan
 from ift_sagemaker.plan.spec import Customization
-from ift_sagemaker.session import Session, UploadProgress
+from ift_sagemaker.session import Session
+from ift_sagemaker.uploading import UploadProgress
 from tests.unit.handles.fakes import Clock, FakeAWS
 
 MODEL = "smollm2-135m-instruct"
 ROWS = InstructionDataset.from_rows([{"instruction": "a", "output": "b"}])
+TEN = InstructionDataset.from_rows([{"instruction": f"a{n}", "output": "b"} for n in range(10)])
 
 
 class FakeWeights:
@@ -67,9 +69,24 @@ def session(aws: FakeAWS, weights: FakeWeights) -> Session:
 
 def test_planning_sends_nothing(session: Session, aws: FakeAWS) -> None:
     plan = session.plan(MODEL, ROWS)
+    assert plan.place is not None
     assert plan.place.bucket == "sagemaker-us-east-1-123456789012"
     assert aws.calls == []
     assert aws.objects.sent == []
+
+
+def test_an_export_is_planned_without_role_and_account(session: Session, aws: FakeAWS) -> None:
+    session.role = None
+    plan = session.plan("gpt-4.1-2025-04-14", TEN)
+    assert isinstance(plan, RoutePlan)
+    assert (plan.place, list(plan.files)) == (None, ["train.jsonl"])
+
+
+def test_how_to_tune_is_never_silently_ignored(session: Session) -> None:
+    with pytest.raises(UnsupportedError, match="DPO"):
+        session.plan(MODEL, ROWS, customization=Customization(technique="DPO"))
+    with pytest.raises(ConfigError, match="peft_type=None"):
+        session.plan(MODEL, ROWS, customization=Customization(full=True))
 
 
 def test_planning_fetches_no_weights_and_says_how_to(session: Session, weights: FakeWeights) -> None:
@@ -170,6 +187,19 @@ def test_no_role_says_where_one_can_come_from(session: Session) -> None:
     session.role = None
     with pytest.raises(ConfigError, match="IFT_ROLE"):
         session.plan(MODEL, ROWS)
+
+
+@pytest.mark.parametrize("model_id", [MODEL, "huggingface-reasoning-qwen3-06b"])
+@pytest.mark.parametrize(
+    ("field", "value"), [("role", "nonsense"), ("role", "arn:aws:iam::1:role/x"), ("bucket", "Bad_Bucket!")]
+)
+def test_what_is_no_role_or_bucket_is_refused_by_name_on_every_route(
+    session: Session, model_id: str, field: str, value: str
+) -> None:
+    setattr(session, field, value)
+    with pytest.raises(ConfigError, match=f"{field} '{value}' is none") as caught:
+        session.plan(model_id, ROWS)
+    assert caught.value.field == field
 
 
 def test_a_model_of_another_route_is_planned_by_it_with_its_rows_in_its_form(

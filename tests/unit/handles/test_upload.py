@@ -14,7 +14,8 @@ from ift_sagemaker.catalog.weights import Weights, describe
 from ift_sagemaker.data import InstructionDataset, convert
 from ift_sagemaker.errors import AccessDeniedError, CredentialsError, ResourceNotFoundError
 from ift_sagemaker.local.state.settings import ROLE_ARN
-from ift_sagemaker.session import Session, UploadProgress
+from ift_sagemaker.session import Session
+from ift_sagemaker.uploading import UploadProgress
 from tests.unit.handles.fakes import job_plan
 
 MODEL = "smollm2-135m-instruct"

@@ -10,11 +10,12 @@ import pytest
 
 from ift_sagemaker import catalog
 from ift_sagemaker.catalog.facts import load
-from ift_sagemaker.errors import ConfigError, UnsupportedError
+from ift_sagemaker.catalog.models import Road
+from ift_sagemaker.errors import ConfigError, CostLimitError, UnsupportedError
 from ift_sagemaker.plan.calls import RoutePlan
 from ift_sagemaker.plan.forms import form_of
 from ift_sagemaker.plan.plans import Place
-from ift_sagemaker.plan.roads import PLANNERS, road_of
+from ift_sagemaker.plan.roads import PLANNERS, refuse_unheard, road_of
 from ift_sagemaker.plan.routes.container import Rows
 from ift_sagemaker.plan.routes.job import RouteInputs
 from ift_sagemaker.plan.spec import Compute, Customization, FineTuneSpec
@@ -306,7 +307,8 @@ def test_an_export_is_files_with_what_is_to_be_said_and_no_request() -> None:
     text = str(plan)
     assert "2027-01-06" in text
     assert "--to openai" in text
-    assert "files; nothing is sent" in text
+    assert "nothing was sent" in text
+    assert "role" not in text
     with pytest.raises(ConfigError, match="files alone"):
         _plan("gpt-4.1-2025-04-14", n_epochs=3)
 
@@ -338,7 +340,9 @@ def test_a_plan_is_plain_data_and_prints_what_would_be_sent(model_id: str) -> No
     found = json.loads(json.dumps(plan.to_dict()))
     assert found["model"] == model_id
     assert [request["operation"] for request in found["requests"]] == [call.operation for call in plan.calls]
-    assert "123456789012" in str(plan)
+    assert ("123456789012" in str(plan)) is bool(plan.calls)
+    assert "nothing was" in plan.summary
+    assert plan.summary.splitlines()[-1] in str(plan)
     assert "<pre>" in plan._repr_html_()
     with pytest.raises(KeyError):
         plan.call("DeleteEverything")
@@ -348,3 +352,66 @@ def test_every_upload_fills_a_channel() -> None:
     plan = _plan(QWEN, validation=Rows({"train.jsonl": b"[]"}, "e" * 64, 1))
     uris = {_uri(channel) for channel in _channels(plan).values()}
     assert {f"s3://bucket/{upload.key.rpartition('/')[0]}/" for upload in plan.uploads} == uris
+
+
+# -- limits, prices and what a route would not hear
+
+
+def test_a_limit_lowers_the_longest_run_of_a_jumpstart_job() -> None:
+    plan = _plan(LLAMA_2, compute={"max_cost": 20.0})
+    assert plan.cost is not None
+    assert plan.cost.ceiling_usd is not None
+    assert 19.9 < plan.cost.ceiling_usd <= 20.0
+    seconds = _job(plan)["StoppingCondition"]["MaxRuntimeInSeconds"]
+    assert seconds == plan.cost.max_runtime_in_seconds
+    assert plan.name == _plan(LLAMA_2).name
+
+
+def test_a_limit_that_leaves_a_jumpstart_job_no_minute_names_the_least_one() -> None:
+    with pytest.raises(CostLimitError, match=r"0\.36 USD is the least limit"):
+        _plan(LLAMA_2, compute={"max_cost": 0.1})
+    seconds = _job(_plan(LLAMA_2, compute={"max_cost": 0.36}))["StoppingCondition"]["MaxRuntimeInSeconds"]
+    assert seconds >= 60
+
+
+@pytest.mark.parametrize("model_id", [QWEN, BEDROCK_NOVA])
+def test_a_limit_is_refused_where_a_route_charges_by_the_token(model_id: str) -> None:
+    with pytest.raises(CostLimitError, match="charges by the token"):
+        _plan(model_id, compute={"max_cost": 20.0})
+
+
+def test_a_jumpstart_job_has_the_price_of_its_region_or_none() -> None:
+    here, there = _plan(LLAMA_2), _plan(LLAMA_2, region="eu-central-1")
+    assert here.cost is not None
+    assert here.cost.usd_per_hour == pytest.approx(7.09)
+    assert there.cost is not None
+    assert there.cost.usd_per_hour is None
+    with pytest.raises(CostLimitError, match=r"no price known for 1 x .* in eu-central-1"):
+        _plan(LLAMA_2, region="eu-central-1", compute={"max_cost": 20.0})
+
+
+@pytest.mark.parametrize("route", ["container", "jumpstart", "export"])
+def test_a_technique_that_a_route_would_not_hear_is_refused(route: str) -> None:
+    road = Road(route=route, source="", date="")
+    refuse_unheard(Customization(), road)
+    with pytest.raises(UnsupportedError, match=f"DPO is not offered by route {route}"):
+        refuse_unheard(Customization(technique="DPO"), road)
+    with pytest.raises(ConfigError, match="no choice of `full`"):
+        refuse_unheard(Customization(full=True), road)
+
+
+@pytest.mark.parametrize("model_id", [LLAMA, QWEN, BEDROCK_NOVA])
+def test_what_decides_comes_first_and_fits_a_terminal_of_80_columns(model_id: str) -> None:
+    summary = _plan(model_id).summary
+    assert max(len(line) for line in summary.splitlines() if "/" not in line) <= 80
+    where = [line.split()[0] for line in summary.splitlines()[1:] if line[2:3].isalpha()]
+    assert where[:3] == ["model", "where", "cost"]
+
+
+def test_a_jumpstart_model_without_its_spec_says_where_to_get_it_and_what_can_be_planned_instead() -> None:
+    with pytest.raises(UnsupportedError, match="describe-hub-content") as caught:
+        _plan("huggingface-tc-bert-base-cased")
+    assert "--hub-content-name huggingface-tc-bert-base-cased. Put it into" in caught.value.message
+    assert caught.value.message.endswith(f"Of the family bert this catalogue has it of {BERT}.")
+    with pytest.raises(UnsupportedError, match=r"under launch: and hyperparameters:\.$"):
+        _plan("huggingface-llm-mistral-7b")

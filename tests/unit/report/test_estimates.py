@@ -27,3 +27,13 @@ def test_offers_show_the_best_first_and_why_others_do_not_do() -> None:
     assert "and all are billed" in text
     assert "more that do not; --json has all" in text
     assert "more that do; --json has all" in text
+
+
+def test_a_terminal_of_80_columns_has_each_offer_on_a_line_of_its_own() -> None:
+    every = offers(SUBJECT, TRAINING, TOKENS, found().target)
+    text = to_text(offers_table(every), 80)
+    assert max(map(len, text.splitlines())) <= 80
+    shown = [line for line in text.splitlines() if line.startswith("ml.") and ":" not in line]
+    assert [line.split()[0] for line in shown] == [offer.instance_type for offer in every[: len(shown)]]
+    likely = [offer.estimate.usd.likely for offer in every if offer.estimate.usd]
+    assert all(f"{usd:.2f}" in line for usd, line in zip(likely, shown, strict=False))

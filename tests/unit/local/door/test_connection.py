@@ -185,6 +185,18 @@ def test_what_is_no_http_is_refused_in_json_and_closed(served: Served, sent: byt
     assert json.loads(body)["__type"] in ("BadRequest", "RequestHeaderSectionTooLarge")
 
 
+@pytest.mark.parametrize("body", [b"0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n"], ids=str)
+def test_a_request_that_tells_its_length_in_two_ways_is_refused_and_nothing_behind_it_is_read(
+    body: bytes,
+) -> None:
+    head = b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with running(echo) as served:
+        answer = talk(served, head + body + b"GET /hidden HTTP/1.1\r\n" + HOST + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.count(b"x-amzn-RequestId") == 1
+    assert b"both Content-Length and Transfer-Encoding" in answer
+
+
 def test_bad_chunks_are_refused_by_the_service_that_reads_them(served: Served) -> None:
     head = b"PUT /bkt/bad HTTP/1.1\r\n" + HOST + S3 + b"Transfer-Encoding: chunked\r\n\r\n"
     answer = talk(served, head, b"zz\r\nhello\r\n")

@@ -1,0 +1,123 @@
+"""From a plan to its job: started once, and attached to wherever the same run exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ift_sagemaker.aws.client import AWSClient
+from ift_sagemaker.aws.retry import Patience
+from ift_sagemaker.catalog.prices import PriceBook
+from ift_sagemaker.contract import names
+from ift_sagemaker.errors import (
+    AttachError,
+    JobError,
+    ResourceInUseError,
+    ResourceNotFoundError,
+    TrainingJobFailed,
+    TrainingJobStopped,
+)
+from ift_sagemaker.plan.plans import JobPlan
+from ift_sagemaker.training import FAILED, STOPPED, TrainingJob
+from ift_sagemaker.uploading import Uploader
+
+SECURITY_FIELDS = (
+    ("RoleArn",),
+    ("VpcConfig",),
+    ("EnableNetworkIsolation",),
+    ("ResourceConfig", "VolumeKmsKeyId"),
+    ("OutputDataConfig", "KmsKeyId"),
+)
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Starts jobs in one account."""
+
+    client: AWSClient
+    uploader: Uploader
+    patience: Patience
+    prices: PriceBook
+
+    def launch(self, plan_of: Callable[[int], JobPlan], *, retry: bool) -> TrainingJob:
+        """The job of the first attempt that is alive or free, `plan_of` giving the plan of each attempt.
+
+        Raises AttachError where the same run exists under other security settings or all attempts are used
+        up, TrainingJobFailed or TrainingJobStopped where it ended so and `retry` is False.
+        """
+        plan, earlier = self._next_attempt(plan_of)
+        if earlier is not None:
+            if earlier["TrainingJobStatus"] not in {FAILED, STOPPED}:
+                return self._attached(plan, earlier)
+            if not retry:
+                raise _must_retry(earlier)
+        plan.check()
+        self.uploader.send(plan)
+        try:
+            self.patience.call(lambda: self.client.create_training_job(plan.request))
+        except ResourceInUseError:
+            return self._attached(
+                plan, self.patience.find(partial(self.client.describe_training_job, plan.name))
+            )
+        return self._handle(plan, made=True)
+
+    def _next_attempt(self, plan_of: Callable[[int], JobPlan]) -> tuple[JobPlan, dict[str, Any] | None]:
+        """The plan of the attempt that is alive or free, and the newest job found on the way."""
+        found = None
+        for attempt in range(1, names.MAX_ATTEMPT + 1):
+            plan = plan_of(attempt)
+            try:
+                found = self.patience.call(partial(self.client.describe_training_job, plan.name))
+            except ResourceNotFoundError:
+                return plan, found
+            if found["TrainingJobStatus"] not in {FAILED, STOPPED}:
+                return plan, found
+        raise AttachError(
+            f"all {names.MAX_ATTEMPT} attempts of {plan_of(1).name} are used up", name=plan_of(1).name
+        )
+
+    def _attached(self, plan: JobPlan, there: Mapping[str, Any]) -> TrainingJob:
+        differences = [
+            (".".join(path), _at(there, path), _at(plan.request, path))
+            for path in SECURITY_FIELDS
+            if _at(there, path) != _at(plan.request, path)
+        ]
+        if differences:
+            listing = "; ".join(
+                f"{field} is {found!r}, asked {asked!r}" for field, found, asked in differences
+            )
+            raise AttachError(
+                f"training job {plan.name} does the same work under other security settings: {listing}. "
+                "Ask for the same ones, or change what decides the run (a seed) to start another.",
+                name=plan.name,
+                differences=differences,
+            )
+        return self._handle(plan, attached=True)
+
+    def _handle(self, plan: JobPlan, **how: Any) -> TrainingJob:
+        return TrainingJob(
+            plan.name, self.client, self.patience, prices=self.prices, estimate=plan.estimate, **how
+        )
+
+
+def _at(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    """Value at a path; absent, empty and False are all None, as Describe leaves them out."""
+    value: Any = document
+    for part in path:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value or None
+
+
+def _must_retry(earlier: Mapping[str, Any]) -> JobError:
+    name, status = str(earlier["TrainingJobName"]), str(earlier["TrainingJobStatus"])
+    reason = str(earlier.get("FailureReason", ""))
+    kind = TrainingJobFailed if status == FAILED else TrainingJobStopped
+    return kind(
+        f"this run exists as {name}, which ended {status}{': ' + reason if reason else ''}. "
+        "Start it again with retry=True (--retry).",
+        name=name,
+        status=status,
+        failure_reason=reason,
+    )
