@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from ift_sagemaker.container.generation import GenerationRequest, Growing, Reader, choose, context_of
+from ift_sagemaker.container.generation import GenerationRequest, Growing, context_of
+from ift_sagemaker.container.reading import Reader
 
 MAX_BATCH = 16
 
@@ -54,7 +55,7 @@ class RoundDecoder:
     def step(self) -> list[Growing]:
         if not self._rows:
             return []
-        tokens = choose(self._forward(), self._rows)
+        tokens = self._reader.choose(self._forward(), self._rows)
         done = [self._reader.take(row, token) for row, token in zip(self._rows, tokens, strict=True)]
         finished = [row for row, is_done in zip(self._rows, done, strict=True) if is_done]
         kept = [place for place, is_done in enumerate(done) if not is_done]

@@ -22,10 +22,12 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from ift_sagemaker.container.encoding import ConversationEncoder, stop_token_ids
 from ift_sagemaker.container.engine import BatchingEngine, EngineClosed, QueueFull
 from ift_sagemaker.container.generation import Decoder, GenerationRequest, generate
-from ift_sagemaker.container.invocations import BadRequest, Invocation, parse_invocation, reply
+from ift_sagemaker.container.invocations import Invocation, Served, parse_invocation
 from ift_sagemaker.container.lifecycle import failure_reason, say
 from ift_sagemaker.container.listening import Waiter
+from ift_sagemaker.container.parameters import BadRequest
 from ift_sagemaker.container.precision import choose_precision
+from ift_sagemaker.container.replies import reply
 from ift_sagemaker.container.rounds import RoundDecoder
 from ift_sagemaker.container.slots import SlotDecoder
 from ift_sagemaker.container.streams import AnswerStream
@@ -55,7 +57,7 @@ class ServedModel:
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._folder, self._environment = folder, environment
         self.encoder: ConversationEncoder | None = None
-        self.context: int | None = None
+        self.served = Served()
 
     def load(self) -> Decoder:
         """A decoder that has answered once. Raises WeightsError for an unusable folder."""
@@ -65,7 +67,7 @@ class ServedModel:
         kind = SlotDecoder if SlotDecoder.holds(model) else RoundDecoder
         decoder: Decoder = kind(model, tokenizer, stop_ids)
         generate(decoder, [GenerationRequest(tokenizer("Hello")["input_ids"], 2)])
-        self.context = decoder.context
+        self.served = Served(decoder.context, model.config.get_text_config().vocab_size)
         self.encoder = ConversationEncoder(tokenizer, stop_ids)
         say(f"ready: {precision.name} on {precision.device}: {precision.reason}; {kind.__name__}")
         return decoder
@@ -95,7 +97,7 @@ def create_app(engine: BatchingEngine, model: ServedModel) -> FastAPI:
         if not engine.ready or model.encoder is None:
             return _error(503, "the model is still loading", "not_ready")
         try:
-            invocation = parse_invocation(await _body(request), model.encoder, model.context)
+            invocation = parse_invocation(await _body(request), model.encoder, model.served)
             if invocation.stream:
                 return await _streamed(engine, invocation)
             return JSONResponse(await _generated(engine, invocation, request))
@@ -128,7 +130,7 @@ async def _body(request: Request) -> Any:
             raise BadRequest(f"the body is over {MAX_BODY_BYTES} bytes", field="body", status=413)
     try:
         return json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}", field="body") from error
 
 

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer
 
-from ift_sagemaker.container.generation import GenerationRequest, Growing, Reader, choose, context_of
+from ift_sagemaker.container.generation import GenerationRequest, Growing, context_of
 from ift_sagemaker.container.memory import available_bytes
+from ift_sagemaker.container.reading import Reader
 
 MAX_ROWS = 64
 PREFILL_TOKENS = 512
@@ -222,7 +223,7 @@ class SlotDecoder:
         """Gives the rows from `first` on their tokens; those that are finished leave their slots."""
         rows = self._rows[first:]
         finished = []
-        for row, token in zip(rows, choose(logits, rows), strict=True):
+        for row, token in zip(rows, self._reader.choose(logits, rows), strict=True):
             if self._reader.take(row, token):
                 finished.append(row)
         for row in finished:

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from ift_sagemaker.container.chunks import Piece, chunks_of
 from ift_sagemaker.container.engine import BatchingEngine
-from ift_sagemaker.container.generation import Answer, GenerationRequest
+from ift_sagemaker.container.generation import Answer, GenerationRequest, Mark
 from ift_sagemaker.container.invocations import Invocation
 from ift_sagemaker.container.lifecycle import failure_reason, say
 from ift_sagemaker.container.listening import Telling
@@ -29,14 +29,19 @@ class _Ear:
 
     def __init__(self, index: int, request: GenerationRequest, hall: _Hall) -> None:
         self._index, self._hall = index, hall
-        self._count, self._token = 0, -1
+        self._count, self._token, self._marked = 0, -1, 0
+        self._marks: list[Mark] = []
         self.telling = Telling(request.stop)
         self.gone = False
 
-    def hear(self, text: str, token: int) -> None:
+    def hear(self, text: str, token: int, mark: Mark | None) -> None:
         self._count, self._token = self._count + 1, token
+        if mark is not None:
+            self._marks.append(mark)
         if more := self.telling.more(text):
-            self._hall.put((self._index, Piece(more, token, self._count)))
+            self._marked += len(self._marks)
+            self._hall.put((self._index, Piece(more, token, self._count, tuple(self._marks))))
+            self._marks = []
 
     def finished(self, future: Future[Answer]) -> None:
         self._hall.put((self._index, future))
@@ -44,7 +49,7 @@ class _Ear:
     def rest(self, answer: Answer) -> Piece | None:
         """What is left to tell; None where the answer is another than what was told."""
         text = self.telling.rest(answer.text)
-        return None if text is None else Piece(text, self._token, answer.tokens)
+        return None if text is None else Piece(text, self._token, answer.tokens, answer.marks[self._marked :])
 
 
 class _Hall:

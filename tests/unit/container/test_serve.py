@@ -147,8 +147,8 @@ def test_a_seed_repeats_a_sample(ready_server: Server) -> None:
 
 
 def test_what_cannot_be_answered_is_refused_as_json_naming_the_field(ready_server: Server) -> None:
-    status, body = ready_server.invoke(CHAT | {"n": 2})
-    assert (status, body["error"]["type"], body["error"]["param"]) == (400, "not_supported", "n")
+    status, body = ready_server.invoke(CHAT | {"best_of": 2})
+    assert (status, body["error"]["type"], body["error"]["param"]) == (400, "not_supported", "best_of")
     status, body = ready_server.invoke(b"{")
     assert (status, body["error"]["param"]) == (400, "body")
     status, body = ready_server.invoke(b" " * (6 * 2**20 + 1))

@@ -99,6 +99,32 @@ def test_a_stop_text_never_leaks_into_a_stream(server: Server) -> None:
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
 
 
+def test_streamed_logprobs_joined_are_those_of_the_plain_answer(server: Server) -> None:
+    chat = LONG | {"logprobs": True, "top_logprobs": 2, "ignore_eos": True}
+    plain = server.invoke(chat)[1]["choices"][0]["logprobs"]
+    chunks, _ = documents(server, chat | {"stream": True})
+    told = [chunk["choices"][0]["logprobs"] for chunk in chunks]
+    assert [entry for part in told if part for entry in part["content"]] == plain["content"]
+    assert len(plain["content"]) == 24
+    completion = {"prompt": "two", "max_tokens": 9, "logprobs": 1, "ignore_eos": True}
+    wanted = server.invoke(completion)[1]["choices"][0]["logprobs"]
+    chunks, _ = documents(server, completion | {"stream": True})
+    parts = [part for chunk in chunks if (part := chunk["choices"][0]["logprobs"])]
+    assert {name: [item for part in parts for item in part[name]] for name in wanted} == wanted
+
+
+def test_several_answers_stream_side_by_side(server: Server) -> None:
+    body = LONG | {"n": 3, "temperature": 1.5, "seed": 4}
+    plain = [choice["message"]["content"] for choice in server.invoke(body)[1]["choices"]]
+    chunks, ended = documents(server, body | {"stream": True})
+    texts = ["", "", ""]
+    for chunk in chunks:
+        (choice,) = chunk["choices"]
+        texts[choice["index"]] += choice["delta"].get("content", "")
+    assert (texts, ended) == (plain, True)
+    assert len({*texts}) == 3
+
+
 class SteppedDecoder:
     """Tells a letter for each step it is allowed, until nobody listens."""
 
@@ -138,7 +164,7 @@ class SteppedDecoder:
             return [row]
         if self._count == self._fail_at:
             raise ValueError("the card is gone")
-        row.listener.hear("a" * self._count, 7)
+        row.listener.hear("a", 7, None)
         return []
 
     def clear(self) -> None:
