@@ -27,7 +27,8 @@ class GenerationRequest:
     (unless `ignore_eos`) or one of `stop_token_ids`, and at `max_new_tokens`; the first three not within
     `min_tokens`. Equal seeds give equal answers; None draws a new one. `frequency_penalty` and
     `presence_penalty` (-2 to 2) count the answer's tokens, `repetition_penalty` (above 0) the prompt's too.
-    `logprobs` is how many of the likeliest tokens are told at each; None tells nothing.
+    `logprobs` is how many of the likeliest tokens are told at each; None tells nothing. `adapter` names one
+    of the served adapters; empty is the model itself.
     """
 
     prompt: Sequence[int]
@@ -46,6 +47,7 @@ class GenerationRequest:
     ignore_eos: bool = False
     stop_token_ids: tuple[int, ...] = ()
     logprobs: int | None = None
+    adapter: str = ""
 
     @property
     def is_greedy(self) -> bool:

@@ -56,10 +56,30 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Served:
-    """What a request is checked against: the model's context and vocabulary in tokens, None where unknown."""
+    """What a request is checked against: the model's context and vocabulary in tokens, None where unknown.
+
+    `adapters` are those that a request may name as its `model`, `names` those of the model itself; where
+    there are no adapters any name is the model's.
+    """
 
     context: int | None = None
     vocabulary: int | None = None
+    adapters: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def adapter(self, name: str) -> str:
+        """The adapter that `name` asks for, empty for none. Raises BadRequest, a 404, for an unknown name."""
+        if name in self.adapters:
+            return name
+        if not self.adapters or not name or name in self.names:
+            return ""
+        known = ", ".join((*self.names, *self.adapters))
+        raise BadRequest(
+            f"The model `{name}` does not exist. Served here: {known}",
+            field="model",
+            status=404,
+            kind="model_not_found",
+        )
 
 
 @dataclass(frozen=True)
@@ -100,6 +120,7 @@ def _chat(body: Mapping[str, Any], encoder: ConversationEncoder, served: Served)
     prompt = _encoded(encoder, _messages(body["messages"]), "messages")
     limit = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
     asked = settings(body, limit, served.vocabulary) | {"logprobs": _chat_logprobs(body)}
+    asked["adapter"] = served.adapter(_model(body))
     return _openai(Kind.CHAT, body, _requests([prompt], asked, Kind.CHAT, served.context))
 
 
@@ -110,6 +131,7 @@ def _completion(body: Mapping[str, Any], encoder: ConversationEncoder, served: S
         None if body.get("logprobs") is False else number(body, "logprobs", "", (0, MAX_LOGPROBS), whole=True)
     )
     asked = settings(body, "max_tokens", served.vocabulary) | {"logprobs": logprobs}
+    asked["adapter"] = served.adapter(_model(body))
     return _openai(Kind.COMPLETION, body, _requests(prompts, asked, Kind.COMPLETION, served.context))
 
 
@@ -162,6 +184,7 @@ def _text(body: Mapping[str, Any], encoder: ConversationEncoder, served: Served)
     prompts = [_encoded(encoder, [Message(role="user", content=text)], "inputs") for text in inputs]
     details = boolean(parameters, "details", "parameters.", default=False)
     asked = _text_settings(parameters, served.vocabulary) | {"logprobs": 0 if details else None}
+    asked["adapter"] = served.adapter(_model(body))
     full = boolean(parameters, "return_full_text", "parameters.", default=False)
     requests = _requests(prompts, asked, Kind.TEXT, served.context)
     heads = tuple(inputs) if full else ()

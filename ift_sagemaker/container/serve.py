@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from ift_sagemaker.container.adapter_choice import ADAPTERS, found_adapters, load_adapters
 from ift_sagemaker.container.encoding import ConversationEncoder, stop_token_ids
 from ift_sagemaker.container.engine import BatchingEngine, EngineClosed, QueueFull
 from ift_sagemaker.container.generation import Decoder, GenerationRequest, generate
@@ -26,12 +28,12 @@ from ift_sagemaker.container.invocations import Invocation, Served, parse_invoca
 from ift_sagemaker.container.lifecycle import failure_reason, say
 from ift_sagemaker.container.listening import Waiter
 from ift_sagemaker.container.parameters import BadRequest
-from ift_sagemaker.container.precision import choose_precision
+from ift_sagemaker.container.precision import Precision, choose_precision
 from ift_sagemaker.container.replies import reply
 from ift_sagemaker.container.rounds import RoundDecoder
 from ift_sagemaker.container.slots import SlotDecoder
 from ift_sagemaker.container.streams import AnswerStream
-from ift_sagemaker.container.weights import load_tuned
+from ift_sagemaker.container.weights import is_adapter, load_tuned
 from ift_sagemaker.wire.artifact import ModelCard
 from ift_sagemaker.wire.paths import ML_ROOT_VARIABLE, MLPaths
 
@@ -42,6 +44,8 @@ DTYPE_VARIABLE = "IFT_DTYPE"
 DEFAULT_PORT = 8080
 MAX_BODY_BYTES = 6 * 2**20
 """SageMaker's own limit of a synchronous request."""
+ADAPTER_HEADER = "X-Amzn-SageMaker-Adapter-Identifier"
+"""Read by the containers that follow AWS's `model-hosting-container-standards`."""
 DRAIN_SECONDS = 20
 CLOSE_SECONDS = 5
 """SageMaker kills 30 s after SIGTERM: requests in flight get the first part, the engine the second."""
@@ -62,15 +66,32 @@ class ServedModel:
     def load(self) -> Decoder:
         """A decoder that has answered once. Raises WeightsError for an unusable folder."""
         precision = choose_precision(self._environment.get(DTYPE_VARIABLE, "auto"))
-        model, tokenizer = load_tuned(self._folder, self._base(), precision)
+        folders = found_adapters(self._folder)
+        model, tokenizer = self._model(precision)
         stop_ids = stop_token_ids(model.generation_config, tokenizer)
+        adapters = load_adapters(model, tokenizer, folders)
+        names = () if adapters is None else adapters.names
         kind = SlotDecoder if SlotDecoder.holds(model) else RoundDecoder
-        decoder: Decoder = kind(model, tokenizer, stop_ids)
-        generate(decoder, [GenerationRequest(tokenizer("Hello")["input_ids"], 2)])
-        self.served = Served(decoder.context, model.config.get_text_config().vocab_size)
+        decoder: Decoder = kind(model, tokenizer, stop_ids, adapters)
+        hello = GenerationRequest(tokenizer("Hello")["input_ids"], 2)
+        generate(decoder, [hello, *(replace(hello, adapter=name) for name in names)])
+        vocabulary = model.config.get_text_config().vocab_size
+        self.served = Served(decoder.context, vocabulary, names, self._names())
         self.encoder = ConversationEncoder(tokenizer, stop_ids)
         say(f"ready: {precision.name} on {precision.device}: {precision.reason}; {kind.__name__}")
         return decoder
+
+    def _model(self, precision: Precision) -> tuple[Any, Any]:
+        """What lies in the folder itself; where that holds adapters alone, their base."""
+        base, has_adapters = self._base(), (self._folder / ADAPTERS).is_dir()
+        own = is_adapter(self._folder) or any(self._folder.glob("*.safetensors"))
+        alone = has_adapters and not own and base is not None and base.is_dir()
+        return load_tuned(base if alone and base is not None else self._folder, base, precision)
+
+    def _names(self) -> tuple[str, ...]:
+        """What the model itself is called: by the id of its base, where a card tells it."""
+        card = ModelCard.read(self._folder)
+        return () if card is None else (card.base_model_id,)
 
     def _base(self) -> Path | None:
         named = self._environment.get(BASE_VARIABLE)
@@ -97,7 +118,8 @@ def create_app(engine: BatchingEngine, model: ServedModel) -> FastAPI:
         if not engine.ready or model.encoder is None:
             return _error(503, "the model is still loading", "not_ready")
         try:
-            invocation = parse_invocation(await _body(request), model.encoder, model.served)
+            body = _with_adapter(await _body(request), request.headers.get(ADAPTER_HEADER), model.served)
+            invocation = parse_invocation(body, model.encoder, model.served)
             if invocation.stream:
                 return await _streamed(engine, invocation)
             return JSONResponse(await _generated(engine, invocation, request))
@@ -120,6 +142,17 @@ def _refusal(error: Exception) -> JSONResponse:
         case _:
             say(f"a request failed: {failure_reason(error)}")
             return _error(500, failure_reason(error), "server_error")
+
+
+def _with_adapter(body: Any, name: str | None, served: Served) -> Any:
+    """The body with the adapter that SageMaker names in a header as its `model`, as its containers do."""
+    if not name or not isinstance(body, dict):
+        return body
+    if name not in served.adapters:
+        raise BadRequest(
+            f"The adapter `{name}` is not served here", field="model", status=404, kind="model_not_found"
+        )
+    return {**body, "model": name}
 
 
 async def _body(request: Request) -> Any:
