@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -32,7 +33,7 @@ from ift_sagemaker.container.precision import Precision, choose_precision
 from ift_sagemaker.container.replies import reply
 from ift_sagemaker.container.rounds import RoundDecoder
 from ift_sagemaker.container.slots import SlotDecoder
-from ift_sagemaker.container.streams import AnswerStream
+from ift_sagemaker.container.streams import AnswerStream, TookTooLong, error_object
 from ift_sagemaker.container.weights import is_adapter, load_tuned
 from ift_sagemaker.wire.artifact import ModelCard
 from ift_sagemaker.wire.paths import ML_ROOT_VARIABLE, MLPaths
@@ -46,9 +47,13 @@ MAX_BODY_BYTES = 6 * 2**20
 """SageMaker's own limit of a synchronous request."""
 ADAPTER_HEADER = "X-Amzn-SageMaker-Adapter-Identifier"
 """Read by the containers that follow AWS's `model-hosting-container-standards`."""
-DRAIN_SECONDS = 20
+DRAIN_SECONDS = 18
 CLOSE_SECONDS = 5
-"""SageMaker kills 30 s after SIGTERM: requests in flight get the first part, the engine the second."""
+"""SageMaker kills 30 s after SIGTERM: answers in flight get the first part, writing them out the second."""
+TIMEOUT_VARIABLE = "SAGEMAKER_MODEL_SERVER_TIMEOUT"
+"""Seconds for one answer, as SageMaker's own containers name it."""
+DEFAULT_TIMEOUT = 3600.0
+"""The most that an asynchronous invocation may ask for; a synchronous caller hangs up long before."""
 
 
 class ClientLeft(Exception):  # noqa: N818 - nobody is there to be told of an error
@@ -98,8 +103,8 @@ class ServedModel:
         return Path(named) if named else self._folder / "base"
 
 
-def create_app(engine: BatchingEngine, model: ServedModel) -> FastAPI:
-    """The HTTP face of an engine, which lives as long as the app does."""
+def create_app(engine: BatchingEngine, model: ServedModel, timeout: float = DEFAULT_TIMEOUT) -> FastAPI:
+    """The HTTP face of an engine, which lives as long as the app does; `timeout` seconds for one answer."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -115,14 +120,14 @@ def create_app(engine: BatchingEngine, model: ServedModel) -> FastAPI:
 
     @app.post("/invocations")
     async def invocations(request: Request) -> Response:
-        if not engine.ready or model.encoder is None:
+        if model.encoder is None:
             return _error(503, "the model is still loading", "not_ready")
         try:
             body = _with_adapter(await _body(request), request.headers.get(ADAPTER_HEADER), model.served)
             invocation = parse_invocation(body, model.encoder, model.served)
             if invocation.stream:
-                return await _streamed(engine, invocation)
-            return JSONResponse(await _generated(engine, invocation, request))
+                return await _streamed(engine, invocation, timeout)
+            return JSONResponse(await _generated(engine, invocation, request, timeout))
         except Exception as error:  # noqa: BLE001 - answered as JSON
             return _refusal(error)
 
@@ -139,6 +144,8 @@ def _refusal(error: Exception) -> JSONResponse:
             return _error(429, error.message, "overloaded", headers={"Retry-After": "1"})
         case EngineClosed():
             return _error(503, error.message, "stopping")
+        case TookTooLong():
+            return _error(504, error.message, "timed_out")
         case _:
             say(f"a request failed: {failure_reason(error)}")
             return _error(500, failure_reason(error), "server_error")
@@ -162,12 +169,15 @@ async def _body(request: Request) -> Any:
         if len(content) > MAX_BODY_BYTES:
             raise BadRequest(f"the body is over {MAX_BODY_BYTES} bytes", field="body", status=413)
     try:
-        return json.loads(content)
+        body = json.loads(content)
+        if b"\\u" in content:
+            json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        return body
     except (ValueError, RecursionError) as error:
-        raise BadRequest(f"the body is not JSON: {error}", field="body") from error
+        raise BadRequest(f"the body is not JSON: {failure_reason(error)}", field="body") from error
 
 
-async def _generated(engine: BatchingEngine, invocation: Invocation, request: Request) -> Any:
+async def _generated(engine: BatchingEngine, invocation: Invocation, request: Request, seconds: float) -> Any:
     """The whole answer; a caller who leaves before ends the generation."""
     waiters = [Waiter() for _ in invocation.requests]
     futures = engine.submit(invocation.requests, waiters)
@@ -177,9 +187,11 @@ async def _generated(engine: BatchingEngine, invocation: Invocation, request: Re
     left = asyncio.create_task(_left(request))
     either: set[asyncio.Future[Any]] = {answered, left}
     try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not answered.done():
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED, timeout=seconds)
+        if left.done() and not answered.done():
             raise ClientLeft
+        if not answered.done():
+            raise TookTooLong(seconds)
         return reply(invocation, answered.result(), uuid.uuid4().hex, int(time.time()))
     finally:
         left.cancel()
@@ -194,8 +206,8 @@ async def _left(request: Request) -> None:
         pass
 
 
-async def _streamed(engine: BatchingEngine, invocation: Invocation) -> Response:
-    stream = AnswerStream(engine, invocation)
+async def _streamed(engine: BatchingEngine, invocation: Invocation, seconds: float) -> Response:
+    stream = AnswerStream(engine, invocation, seconds)
     await stream.begin()
     headers = {"Cache-Control": "no-cache"}
     return _Streaming(stream, headers)
@@ -219,7 +231,7 @@ def _error(
     status: int, message: str, kind: str, field: str | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     """OpenAI's error object; `param` names the field."""
-    content = {"error": {"message": message, "type": kind, "param": field, "code": status}}
+    content = {"error": error_object(message, kind, status, field)}
     return JSONResponse(content, status_code=status, headers=dict(headers or {}))
 
 
@@ -239,18 +251,36 @@ def serve(paths: MLPaths, environment: Mapping[str, str]) -> int:
     host, port = bind_address(environment)
     servers: list[uvicorn.Server] = []
     engine = BatchingEngine(model.load, on_failure=_stopper(servers))
+    timeout = float(environment.get(TIMEOUT_VARIABLE) or DEFAULT_TIMEOUT)
     config = uvicorn.Config(
-        create_app(engine, model),
+        create_app(engine, model, timeout),
         host=host,
         port=port,
         log_level="warning",
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS + CLOSE_SECONDS,
     )
-    servers.append(uvicorn.Server(config))
+    servers.append(DrainingServer(config, engine))
     servers[0].run()
     if engine.failure is not None:
         raise engine.failure
     return 0
+
+
+class DrainingServer(uvicorn.Server):
+    """Ends the engine first: what it cannot answer in time gets an error, not a broken connection."""
+
+    def __init__(
+        self, config: uvicorn.Config, engine: BatchingEngine, seconds: float = DRAIN_SECONDS
+    ) -> None:
+        super().__init__(config)
+        self._engine, self._seconds = engine, seconds
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # a model that still loads has nothing to answer
+        seconds = self._seconds if self._engine.ready else CLOSE_SECONDS
+        closing = asyncio.create_task(asyncio.to_thread(self._engine.close, seconds))
+        await super().shutdown(sockets)
+        await closing
 
 
 def _stopper(servers: list[uvicorn.Server]) -> Callable[[], None]:
