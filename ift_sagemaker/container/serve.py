@@ -20,6 +20,7 @@ import transformers
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.requests import ClientDisconnect
 
 from ift_sagemaker.container.adapter_choice import ADAPTERS, found_adapters, load_adapters
 from ift_sagemaker.container.encoding import ConversationEncoder, stop_token_ids
@@ -136,7 +137,7 @@ def create_app(engine: BatchingEngine, model: ServedModel, timeout: float = DEFA
 
 def _refusal(error: Exception) -> JSONResponse:
     match error:
-        case ClientLeft():
+        case ClientLeft() | ClientDisconnect():
             return _error(499, "the caller left before the answer", "client_left")
         case BadRequest():
             return _error(error.status, error.message, error.kind, error.field)

@@ -13,6 +13,8 @@ from typing import Any
 _INCOMPLETE = "\ufffd"
 """What a decoder prints for the bytes of a character that is not whole yet."""
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+_LONGEST_CHARACTER = 4
+"""Bytes of a character in UTF-8: among so many places one is between two characters."""
 _LONGEST_WINDOW = 12
 """Tokens that may wait for the end of a character: more are bytes that are none."""
 
@@ -73,7 +75,8 @@ class Spelling:
 
     def _forced(self, text: str) -> str:
         """Settles as much of bytes that are no text as no later byte can change."""
-        for cut in range(len(self._window) - 1, 0, -1):
+        count = len(self._window)
+        for cut in range(count - 1, count - 1 - _LONGEST_CHARACTER, -1):
             if self._window[cut] in self._speller.bytes:
                 continue
             head = self._behind(self._before, self._window[:cut])
