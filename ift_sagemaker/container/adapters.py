@@ -59,10 +59,13 @@ def _peft_asks_by_the_old_name() -> Iterator[None]:
         yield
 
 
-def load_adapted(model: Any, folder: Path) -> Any:
-    """The base `model` with the adapters of `folder` on it."""
+def load_adapted(model: Any, folder: Path, name: str = ADAPTER) -> Any:
+    """The base `model` with the adapters of `folder` on it; where it has some, these come beside them."""
     with _peft_asks_by_the_old_name():
-        return PeftModel.from_pretrained(model, folder, adapter_name=ADAPTER, local_files_only=True)
+        if isinstance(model, PeftModel):
+            model.load_adapter(folder, adapter_name=name, local_files_only=True)
+            return model
+        return PeftModel.from_pretrained(model, folder, adapter_name=name, local_files_only=True)
 
 
 @torch.no_grad()

@@ -7,20 +7,25 @@ https://huggingface.co/docs/text-generation-inference/conceptual/streaming
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ift_sagemaker.container.generation import FINISH_LENGTH, Answer
-from ift_sagemaker.container.invocations import Invocation, Kind, usage
+from ift_sagemaker.container.generation import Answer, Mark
+from ift_sagemaker.container.invocations import Invocation, Kind
+from ift_sagemaker.container.replies import details, logprobs, token, usage
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some more text of one answer. `token` is the last that went into it, `count` how many there were."""
+    """Some more text of one answer. `token` is the last that went into it, `count` how many there were.
+
+    `marks` are of the tokens since the piece before, where the request asked for logprobs.
+    """
 
     text: str
     token: int
     count: int
+    marks: tuple[Mark, ...] = ()
 
 
 class Chunks(Protocol):
@@ -50,15 +55,16 @@ class OpenAIChunks:
     def opening(self) -> list[Any]:
         if self.invocation.kind is Kind.COMPLETION:
             return []
-        return [self._chunk(0, {"delta": {"role": "assistant", "content": ""}})]
+        first = {"delta": {"role": "assistant", "content": ""}}
+        return [self._chunk(index, first) for index in range(len(self.invocation.requests))]
 
     def piece(self, index: int, piece: Piece) -> list[Any]:
-        return [self._chunk(index, self._content(piece.text))]
+        return [self._chunk(index, self._content(piece.text), piece.marks)]
 
     def finish(self, index: int, rest: Piece, answer: Answer) -> list[Any]:
-        told = self.piece(index, rest) if rest.text else []
+        told = self.piece(index, rest) if rest.text or rest.marks else []
         last: dict[str, Any] = {"delta": {}} if self.invocation.kind is Kind.CHAT else {"text": ""}
-        return [*told, self._chunk(index, last, answer.finish_reason)]
+        return [*told, self._chunk(index, last, (), answer.finish_reason)]
 
     def closing(self, answers: Sequence[Answer]) -> list[Any]:
         if not self.invocation.usage:
@@ -68,8 +74,11 @@ class OpenAIChunks:
     def _content(self, text: str) -> dict[str, Any]:
         return {"delta": {"content": text}} if self.invocation.kind is Kind.CHAT else {"text": text}
 
-    def _chunk(self, index: int, content: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
-        choice = {"index": index, **content, "logprobs": None, "finish_reason": reason}
+    def _chunk(
+        self, index: int, content: dict[str, Any], marks: Sequence[Mark] = (), reason: str | None = None
+    ) -> dict[str, Any]:
+        told = logprobs(self.invocation.kind, marks) if marks else None
+        choice = {"index": index, **content, "logprobs": told, "finish_reason": reason}
         counts = {"usage": None} if self.invocation.usage else {}
         return {**self._head(), "choices": [choice], **counts}
 
@@ -93,21 +102,17 @@ class TextChunks:
         return []
 
     def piece(self, _: int, piece: Piece, /) -> list[Any]:
-        token = {"id": piece.token, "text": piece.text, "logprob": None, "special": False}
-        return [{"index": piece.count, "token": token, "generated_text": None, "details": None}]
+        told = (
+            token(piece.marks[-1]) if piece.marks else {"id": piece.token, "logprob": None, "special": False}
+        )
+        event = {"token": {**told, "text": piece.text}, "generated_text": None, "details": None}
+        return [{"index": piece.count, **event}]
 
     def finish(self, index: int, rest: Piece, answer: Answer) -> list[Any]:
-        (last,) = self.piece(index, replace(rest, count=answer.tokens))
+        (last,) = self.piece(index, rest)
         head = "".join(self.invocation.heads)
-        seed = self.invocation.requests[index].seed
-        details = {"finish_reason": _reason(answer), "generated_tokens": answer.tokens, "seed": seed}
-        return [{**last, "generated_text": head + answer.text, "details": details}]
+        told = details(self.invocation, index, answer)
+        return [{**last, "generated_text": head + answer.text, "details": told}]
 
     def closing(self, _: Sequence[Answer], /) -> list[Any]:
         return []
-
-
-def _reason(answer: Answer) -> str:
-    if answer.finish_reason == FINISH_LENGTH:
-        return "length"
-    return "eos_token" if answer.ended else "stop_sequence"

@@ -10,12 +10,18 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from ift_sagemaker.container.generation import Answer, Decoder, GenerationRequest, Growing
+from ift_sagemaker.container.lifecycle import failure_reason, say
 from ift_sagemaker.container.listening import Listener
 from ift_sagemaker.errors import IFTError
 
 MAX_WAITING = 256
 PATIENCE = 60.0
 """Seconds after which SageMaker's caller has been told that the model did not answer."""
+LAST_STEP_SECONDS = 2
+"""How long the step at hand may still take once nobody waits for more."""
+_STOPPING = "the server is stopping"
+_CUT = "the server stopped before the answer was finished"
+_DEAD = "the engine has died; the server must be started again"
 
 
 class QueueFull(IFTError):  # noqa: N818 - a state of the queue, answered with 429
@@ -59,10 +65,15 @@ class BatchingEngine:
         self._waiting: deque[_Waiting] = deque()
         self._growing: dict[Growing, Future[Answer]] = {}
         self._changed = threading.Condition()
-        self._closed = False
+        self._closed = self._left = False
         self._thread = threading.Thread(target=self._run, name="ift-engine", daemon=True)
-        self.ready = False
+        self._loaded = False
         self.failure: BaseException | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is loaded and the thread that owns it lives."""
+        return self._loaded and self._thread.is_alive()
 
     def start(self) -> None:
         self._thread.start()
@@ -80,7 +91,7 @@ class BatchingEngine:
         ]
         with self._changed:
             if self._closed:
-                raise EngineClosed("the server is stopping")
+                raise EngineClosed(_STOPPING if self.failure is None else _DEAD)
             if len(self._waiting) + len(entries) > MAX_WAITING:
                 raise QueueFull(f"{len(self._waiting)} requests wait already; ask again in a moment")
             self._waiting.extend(entries)
@@ -88,27 +99,36 @@ class BatchingEngine:
         return [entry.future for entry in entries]
 
     def close(self, seconds: float) -> None:
-        """Answers what has been taken and ends the thread; waits no longer than `seconds`."""
+        """Answers what has been taken and ends the thread; what is not answered in `seconds` fails."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join(seconds)
+        with self._changed:
+            self._left = True
+            self._changed.notify()
+        self._thread.join(LAST_STEP_SECONDS)
 
     def _run(self) -> None:
         try:
             decoder = self._load()
         except Exception as error:  # noqa: BLE001 - carried to the main thread, which ends the process
             self.failure = error
+            self._end(EngineClosed(_DEAD))
             self._on_failure()
             return
-        self.ready = True
+        self._loaded = True
         try:
             while self._wait():
-                self._turn(decoder)
-        except Exception as error:  # noqa: BLE001 - likewise
-            self._give_up(error)
+                self._work(decoder)
+        except BaseException as error:  # noqa: BLE001 - /ping tells that nothing is answered any more
+            self.failure = error
+            say(f"the engine died: {failure_reason(error)}")
+        self._end(EngineClosed(_CUT if self.failure is None else _DEAD))
+        if self.failure is not None:
+            self._on_failure()
 
-    def _turn(self, decoder: Decoder) -> None:
+    def _work(self, decoder: Decoder) -> None:
         rows = self._admitted(decoder)
         try:
             self._finish(decoder.admit(rows))
@@ -120,23 +140,21 @@ class BatchingEngine:
             decoder.clear()
             self._fail([*self._growing], error)
 
-    def _give_up(self, error: Exception) -> None:
-        """Nothing is decoded any more: whoever waits is told, and the server is to end."""
-        self.ready, self.failure = False, error
+    def _end(self, error: EngineClosed) -> None:
+        """Nothing is taken any more, and nothing is left without an end."""
         with self._changed:
             self._closed = True
             waiting, self._waiting = self._waiting, deque()
+        self._fail([*self._growing], error)
         for entry in waiting:
             if entry.future.set_running_or_notify_cancel():
                 entry.future.set_exception(error)
-        self._fail([*self._growing], error)
-        self._on_failure()
 
     def _wait(self) -> bool:
         """True as soon as there is something to do; False once closed and done."""
         with self._changed:
             self._changed.wait_for(lambda: self._growing or self._waiting or self._closed)
-            return bool(self._growing or self._waiting)
+            return bool(self._growing or self._waiting) and not self._left
 
     def _admitted(self, decoder: Decoder) -> list[Growing]:
         """The oldest requests that wait, as many as there is room for."""

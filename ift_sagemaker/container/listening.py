@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-_INCOMPLETE = "\ufffd"
-"""What a decoder prints for the bytes of a character that is not whole yet."""
+if TYPE_CHECKING:
+    from ift_sagemaker.container.generation import Mark
 
 
 class Listener(Protocol):
@@ -20,8 +20,8 @@ class Listener(Protocol):
     def hears(self) -> bool:
         """Whether `hear` is to be called, or somebody only waits for the end."""
 
-    def hear(self, text: str, token: int) -> None:
-        """The whole text so far, and the token that came last. The finished answer is not heard."""
+    def hear(self, text: str, token: int, mark: Mark | None) -> None:
+        """The text that is settled with one more token. The finished answer is not heard."""
 
 
 class Waiter:
@@ -32,32 +32,31 @@ class Waiter:
     def __init__(self) -> None:
         self.gone = False
 
-    def hear(self, text: str, token: int) -> None:
+    def hear(self, text: str, token: int, mark: Mark | None) -> None:
         """Is never told."""
 
 
 class Telling:
-    """What of a growing text cannot change any more: no half character, no possible start of a stop text."""
+    """What of a growing text can be told: nothing that may be the start of a stop text."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
-        self.told = ""
+        self._held = ""
+        self._told: list[str] = []
 
-    def more(self, text: str) -> str:
-        """The part of `text` to tell now; empty where it is better to wait."""
-        settled = text.rstrip(_INCOMPLETE)
-        return self._tell(settled[: len(settled) - held_back(settled, self._stops)])
+    def more(self, new: str) -> str:
+        """What to tell now that `new` is settled behind all before; empty where it is better to wait."""
+        text = self._held + new
+        place = len(text) - held_back(text, self._stops)
+        self._held = text[place:]
+        if place:
+            self._told.append(text[:place])
+        return text[:place]
 
     def rest(self, text: str) -> str | None:
         """What is left to tell of the finished text; None where it does not go on as it was told."""
-        return self._tell(text) if text.startswith(self.told) else None
-
-    def _tell(self, text: str) -> str:
-        # a decoder may take back a character until its bytes are whole
-        if len(text) <= len(self.told) or not text.startswith(self.told):
-            return ""
-        new, self.told = text[len(self.told) :], text
-        return new
+        told = "".join(self._told)
+        return text[len(told) :] if text.startswith(told) else None
 
 
 def held_back(text: str, stops: Sequence[str]) -> int:

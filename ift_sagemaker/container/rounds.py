@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
-from ift_sagemaker.container.generation import GenerationRequest, Growing, Reader, choose, context_of
+from ift_sagemaker.container.adapter_choice import AdapterChoice
+from ift_sagemaker.container.generation import GenerationRequest, Growing, context_of
+from ift_sagemaker.container.reading import Reader
 
 MAX_BATCH = 16
 
@@ -16,8 +18,11 @@ MAX_BATCH = 16
 class RoundDecoder:
     """Takes new requests once all that it had are answered; the memory is the model's own."""
 
-    def __init__(self, model: Any, tokenizer: Any, stop_ids: Collection[int]) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, stop_ids: Collection[int], adapters: AdapterChoice | None = None
+    ) -> None:
         self._model, self._reader = model, Reader(tokenizer, stop_ids)
+        self._adapters = adapters
         accepted = inspect.signature(model.forward).parameters
         self._takes_positions = "position_ids" in accepted
         self._extra = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
@@ -54,7 +59,7 @@ class RoundDecoder:
     def step(self) -> list[Growing]:
         if not self._rows:
             return []
-        tokens = choose(self._forward(), self._rows)
+        tokens = self._reader.choose(self._forward(), self._rows)
         done = [self._reader.take(row, token) for row, token in zip(self._rows, tokens, strict=True)]
         finished = [row for row, is_done in zip(self._rows, done, strict=True) if is_done]
         kept = [place for place, is_done in enumerate(done) if not is_done]
@@ -75,7 +80,8 @@ class RoundDecoder:
     def _forward(self) -> torch.Tensor:
         """Logits after the last token, [rows, vocabulary]; the cache has grown by the inputs."""
         positions = (self._mask.cumsum(1) - 1).clamp(min=0)[:, -self._inputs.shape[1] :]
-        output = self._model(
+        model = self._model if self._adapters is None else self._adapters.over(self._rows)
+        output = model(
             input_ids=self._inputs,
             attention_mask=self._mask,
             past_key_values=self._cache,

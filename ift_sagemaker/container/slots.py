@@ -14,8 +14,10 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer
 
-from ift_sagemaker.container.generation import GenerationRequest, Growing, Reader, choose, context_of
+from ift_sagemaker.container.adapter_choice import AdapterChoice
+from ift_sagemaker.container.generation import GenerationRequest, Growing, context_of
 from ift_sagemaker.container.memory import available_bytes
+from ift_sagemaker.container.reading import Reader
 
 MAX_ROWS = 64
 PREFILL_TOKENS = 512
@@ -109,9 +111,15 @@ class SlotDecoder:
     """Takes new requests between any two steps, as far as slots and memory go."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, stop_ids: Collection[int], memory_bytes: int | None = None
+        self,
+        model: Any,
+        tokenizer: Any,
+        stop_ids: Collection[int],
+        adapters: AdapterChoice | None = None,
+        memory_bytes: int | None = None,
     ) -> None:
         self._model, self._reader = model, Reader(tokenizer, stop_ids)
+        self._adapters = adapters
         self._rows: list[Growing] = []
         self._window = _Window()
         self._layers = [_Layer(self._window) for _ in DynamicCache(config=model.config).layers]
@@ -176,7 +184,9 @@ class SlotDecoder:
         positions = torch.arange(width, device=device).expand(len(rows), -1)
         causal = torch.full((width, width), -torch.inf, dtype=self._model.dtype, device=device).triu(1)
         last = torch.tensor([len(row.request.prompt) - 1 for row in rows], device=device)
-        logits = self._last_logits(torch.tensor(padded, device=device), positions, causal[None, None], last)
+        logits = self._last_logits(
+            rows, torch.tensor(padded, device=device), positions, causal[None, None], last
+        )
         self._rows.extend(rows)
         try:
             return self._take(logits, first)
@@ -199,17 +209,25 @@ class SlotDecoder:
         mask.masked_fill_(beyond, -torch.inf)
         tokens = torch.tensor([[row.tokens[-1]] for row in self._rows], device=device)
         last = torch.zeros(count, dtype=torch.long, device=device)
-        return self._take(self._last_logits(tokens, places[:, None], mask[:, None, None], last), 0)
+        return self._take(
+            self._last_logits(self._rows, tokens, places[:, None], mask[:, None, None], last), 0
+        )
 
     def clear(self) -> None:
         self._rows = []
 
     def _last_logits(
-        self, inputs: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor, last: torch.Tensor
+        self,
+        rows: Sequence[Growing],
+        inputs: torch.Tensor,
+        positions: torch.Tensor,
+        mask: torch.Tensor,
+        last: torch.Tensor,
     ) -> torch.Tensor:
         """Logits [rows, vocabulary] after column `last` [rows] of the inputs [rows, width]."""
         wanted, where = last.unique(return_inverse=True)
-        output = self._model(
+        model = self._model if self._adapters is None else self._adapters.over(rows)
+        output = model(
             input_ids=inputs,
             attention_mask=mask,
             position_ids=positions,
@@ -225,7 +243,7 @@ class SlotDecoder:
         """Gives the rows from `first` on their tokens; those that are finished leave their slots."""
         rows = self._rows[first:]
         finished = []
-        for row, token in zip(rows, choose(logits, rows), strict=True):
+        for row, token in zip(rows, self._reader.choose(logits, rows), strict=True):
             if self._reader.take(row, token):
                 finished.append(row)
         for row in finished:

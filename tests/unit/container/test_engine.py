@@ -208,18 +208,40 @@ def test_a_model_that_does_not_load_is_reported() -> None:
     assert str(engine.failure) == "no weights"
 
 
-def test_an_engine_that_cannot_go_on_tells_whoever_waits_and_ends_the_server() -> None:
-    class Confused(GatedDecoder):
-        def room(self, requests: Sequence[GenerationRequest]) -> int:
-            raise ZeroDivisionError
+def test_what_is_not_answered_when_the_time_is_over_fails_with_a_typed_error(
+    engine: BatchingEngine, decoder: GatedDecoder
+) -> None:
+    (growing,) = engine.submit([GenerationRequest([1], 1000)] * 1)
+    assert decoder.entered.acquire(timeout=SECONDS)
+    waiting = engine.submit([REQUEST] * (ROOM + 3))
+    closing = threading.Thread(target=engine.close, args=(0.01,))
+    closing.start()
+    closing.join(0.1)
+    decoder.gate.release()
+    closing.join(SECONDS)
+    for future in (growing, *waiting):
+        with pytest.raises(EngineClosed, match="stopped before"):
+            future.result(SECONDS)
+    assert not engine.ready
 
+
+class DyingDecoder(GatedDecoder):
+    """Fails where no request is to blame."""
+
+    def room(self, requests: Sequence[GenerationRequest]) -> int:
+        raise RuntimeError("the books are wrong")
+
+
+def test_an_engine_that_dies_is_not_ready_and_leaves_no_caller_waiting() -> None:
     told = threading.Event()
-    engine = BatchingEngine(Confused, on_failure=told.set)
+    engine = BatchingEngine(DyingDecoder, on_failure=told.set)
     engine.start()
     (future,) = engine.submit([REQUEST])
-    assert isinstance(future.exception(SECONDS), ZeroDivisionError)
-    assert told.wait(SECONDS)
+    with pytest.raises(EngineClosed, match="died"):
+        future.result(SECONDS)
+    engine.close(SECONDS)
+    assert told.wait(SECONDS), "the server is to end"
     assert not engine.ready
-    assert isinstance(engine.failure, ZeroDivisionError)
-    with pytest.raises(EngineClosed):
+    assert str(engine.failure) == "the books are wrong"
+    with pytest.raises(EngineClosed, match="died"):
         engine.submit([REQUEST])

@@ -6,7 +6,7 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ import uvicorn
 
 from ift_sagemaker.container.engine import MAX_WAITING, BatchingEngine
 from ift_sagemaker.container.generation import Decoder, GenerationRequest
-from ift_sagemaker.container.serve import ServedModel, bind_address, create_app
-from tests.unit.container.test_engine import ROOM, GatedDecoder
+from ift_sagemaker.container.serve import DrainingServer, ServedModel, bind_address, create_app
+from tests.unit.container.test_engine import ROOM, DyingDecoder, GatedDecoder
 from tests.unit.container.tiny import encoder, make_model, make_tokenizer, turns
 
 CHAT = {"messages": [{"role": "user", "content": "two and two?"}], "max_tokens": 6}
@@ -32,11 +32,14 @@ class Server:
     """A client of a running server."""
 
     port: int
+    running: DrainingServer
 
-    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any, dict[str, str]]:
+    def call(
+        self, method: str, path: str, body: Any = None, extra: Mapping[str, str] | None = None
+    ) -> tuple[int, Any, dict[str, str]]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         content = body if isinstance(body, bytes) or body is None else json.dumps(body)
-        connection.request(method, path, content, {"Content-Type": "application/json"})
+        connection.request(method, path, content, {"Content-Type": "application/json", **(extra or {})})
         answer = connection.getresponse()
         text = answer.read()
         connection.close()
@@ -48,13 +51,16 @@ class Server:
 
 
 @contextmanager
-def running_server(engine: BatchingEngine, model: ServedModel) -> Iterator[Server]:
+def running_server(
+    engine: BatchingEngine, model: ServedModel, timeout: float = 60, drain: float = 30
+) -> Iterator[Server]:
     listener = socket.create_server(("127.0.0.1", 0))
-    running = uvicorn.Server(uvicorn.Config(create_app(engine, model), log_level="warning"))
+    config = uvicorn.Config(create_app(engine, model, timeout), log_level="warning")
+    running = DrainingServer(config, engine, drain)
     thread = threading.Thread(target=running.run, args=([listener],))
     thread.start()
     try:
-        yield Server(listener.getsockname()[1])
+        yield Server(listener.getsockname()[1], running)
     finally:
         running.should_exit = True
         thread.join(30)
@@ -147,9 +153,13 @@ def test_a_seed_repeats_a_sample(ready_server: Server) -> None:
 
 
 def test_what_cannot_be_answered_is_refused_as_json_naming_the_field(ready_server: Server) -> None:
-    status, body = ready_server.invoke(CHAT | {"n": 2})
-    assert (status, body["error"]["type"], body["error"]["param"]) == (400, "not_supported", "n")
+    status, body = ready_server.invoke(CHAT | {"best_of": 2})
+    assert (status, body["error"]["type"], body["error"]["param"]) == (400, "not_supported", "best_of")
     status, body = ready_server.invoke(b"{")
+    assert (status, body["error"]["param"]) == (400, "body")
+    status, body = ready_server.invoke(b"[" * 100_000)
+    assert (status, body["error"]["param"]) == (400, "body")
+    status, body = ready_server.invoke(rb'{"inputs": "\ud800"}')
     assert (status, body["error"]["param"]) == (400, "body")
     status, body = ready_server.invoke(b" " * (6 * 2**20 + 1))
     assert status == 413
@@ -168,6 +178,34 @@ def test_too_many_at_once_are_asked_to_come_again(base_folder: Path) -> None:
         decoder.gate.release(1000)
         assert first.result(30)
     assert (status, body["error"]["type"], headers["retry-after"]) == (429, "overloaded", "1")
+
+
+def test_ping_is_503_once_the_engine_has_died_and_requests_are_told_so(base_folder: Path) -> None:
+    engine = BatchingEngine(DyingDecoder, on_failure=lambda: None)
+    model = ServedModel(base_folder, {})
+    model.encoder = encoder()
+    with running_server(engine, model) as server:
+        while server.call("GET", "/ping")[0] != 200:
+            pass
+        for _ in range(2):
+            status, body = server.invoke(CHAT)
+            assert (status, body["error"]["type"]) == (503, "stopping")
+            assert "died" in body["error"]["message"]
+        engine.close(30)
+        assert server.call("GET", "/ping")[0] == 503
+
+
+def test_an_answer_that_takes_too_long_is_a_typed_error_and_ends_its_generation(base_folder: Path) -> None:
+    decoder = GatedDecoder()
+    engine = BatchingEngine(lambda: decoder, on_failure=lambda: None)
+    model = ServedModel(base_folder, {})
+    model.encoder = encoder()
+    with running_server(engine, model, timeout=0.2) as server:
+        for stream in (False, True):
+            status, body = server.invoke(CHAT | {"stream": stream})
+            assert (status, body["error"]["type"]) == (504, "timed_out")
+            assert "0.2 seconds" in body["error"]["message"]
+        decoder.gate.release(1000)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,32 @@ def test_a_stop_text_never_leaks_into_a_stream(server: Server) -> None:
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
 
 
+def test_streamed_logprobs_joined_are_those_of_the_plain_answer(server: Server) -> None:
+    chat = LONG | {"logprobs": True, "top_logprobs": 2, "ignore_eos": True}
+    plain = server.invoke(chat)[1]["choices"][0]["logprobs"]
+    chunks, _ = documents(server, chat | {"stream": True})
+    told = [chunk["choices"][0]["logprobs"] for chunk in chunks]
+    assert [entry for part in told if part for entry in part["content"]] == plain["content"]
+    assert len(plain["content"]) == 24
+    completion = {"prompt": "two", "max_tokens": 9, "logprobs": 1, "ignore_eos": True}
+    wanted = server.invoke(completion)[1]["choices"][0]["logprobs"]
+    chunks, _ = documents(server, completion | {"stream": True})
+    parts = [part for chunk in chunks if (part := chunk["choices"][0]["logprobs"])]
+    assert {name: [item for part in parts for item in part[name]] for name in wanted} == wanted
+
+
+def test_several_answers_stream_side_by_side(server: Server) -> None:
+    body = LONG | {"n": 3, "temperature": 1.5, "seed": 4}
+    plain = [choice["message"]["content"] for choice in server.invoke(body)[1]["choices"]]
+    chunks, ended = documents(server, body | {"stream": True})
+    texts = ["", "", ""]
+    for chunk in chunks:
+        (choice,) = chunk["choices"]
+        texts[choice["index"]] += choice["delta"].get("content", "")
+    assert (texts, ended) == (plain, True)
+    assert len({*texts}) == 3
+
+
 class SteppedDecoder:
     """Tells a letter for each step it is allowed, until nobody listens."""
 
@@ -108,6 +135,7 @@ class SteppedDecoder:
         self.steps = threading.Semaphore(0)
         self.taken, self.left = threading.Event(), threading.Event()
         self._fail_at = fail_at
+        self.finish_at: int | None = None
         self._row: Growing | None = None
         self._count = 0
 
@@ -138,7 +166,11 @@ class SteppedDecoder:
             return [row]
         if self._count == self._fail_at:
             raise ValueError("the card is gone")
-        row.listener.hear("a" * self._count, 7)
+        if self._count == self.finish_at:
+            row.answer = Answer("a" * self._count, self._count, "stop", ended=False)
+            self._row = None
+            return [row]
+        row.listener.hear("a", 7, None)
         return []
 
     def clear(self) -> None:
@@ -215,6 +247,55 @@ def test_an_error_in_the_middle_is_a_typed_event_and_the_last(
     }
     assert not ended
     assert [chunk["choices"][0]["delta"]["content"] for chunk in found[:-1]] == ["", "a", "a"]
+
+
+def test_a_stream_that_the_end_of_the_server_cuts_says_so(base_folder: Path) -> None:
+    decoder = SteppedDecoder()
+    model = ServedModel(base_folder, {})
+    model.encoder = encoder()
+    engine = BatchingEngine(lambda: decoder, on_failure=lambda: None)
+    with running_server(engine, model, drain=0.2) as server:
+        decoder.steps.release()
+        connection, answer = stream(server, CHAT | {"stream": True})
+        reader = EventReader()
+        found = list(reader.feed(answer.read1(65536)))
+        server.running.should_exit = True
+        time.sleep(0.4)  # longer than the drain
+        decoder.steps.release()
+        found += reader.feed(answer.read())
+        connection.close()
+    assert (found[-1]["error"]["type"], found[-1]["error"]["code"]) == ("stopping", 503)
+    assert not reader.ended
+
+
+def test_a_stream_in_flight_is_whole_when_the_server_is_asked_to_stop(
+    stepped: tuple[Server, SteppedDecoder],
+) -> None:
+    server, decoder = stepped
+    decoder.steps.release()
+    connection, answer = stream(server, CHAT | {"stream": True})
+    reader = EventReader()
+    found = list(reader.feed(answer.read1(65536)))
+    server.running.should_exit = True
+    decoder.finish_at = 6
+    decoder.steps.release(5)
+    found += reader.feed(answer.read())
+    connection.close()
+    assert reader.ended
+    assert found[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_stream_that_takes_too_long_ends_with_a_typed_event(base_folder: Path) -> None:
+    decoder = SteppedDecoder()
+    model = ServedModel(base_folder, {})
+    model.encoder = encoder()
+    engine = BatchingEngine(lambda: decoder, on_failure=lambda: None)
+    with running_server(engine, model, timeout=0.3) as server:
+        decoder.steps.release()
+        found, ended = documents(server, CHAT | {"stream": True})
+        decoder.steps.release(1000)
+    assert found[-1]["error"]["type"] == "timed_out"
+    assert not ended
 
 
 @pytest.mark.parametrize("stepped", [1], indirect=True)
