@@ -22,6 +22,7 @@ from ift_sagemaker.data.lines import (
     MAX_LINE_BYTES,
     NotStrictJSONError,
     read_objects,
+    skip_rest,
     strict_loads,
 )
 from ift_sagemaker.data.sources import CompressionError, Source, SourceFile, found_at, opened
@@ -162,6 +163,7 @@ class _Items:
             self._stop("json", "the list has no end")
             return None
         if self._text[self._at] == "]":
+            self._end()
             return None
         while True:
             try:
@@ -176,6 +178,12 @@ class _Items:
                     self._take(end)
                     return number, text, value
             self._fill()
+
+    def _end(self) -> None:
+        self._take(self._at + 1)
+        self._skip(_BLANK)
+        if self._at < len(self._text):
+            self._stop("json", "goes on after the end of the list; what follows was not read")
 
     def _skip(self, characters: re.Pattern[str]) -> None:
         while True:
@@ -207,16 +215,30 @@ _PLAIN = json.JSONDecoder()
 
 def _read_csv(file: IO[bytes], findings: Findings) -> Numbered:
     text = io.TextIOWrapper(file, "utf-8-sig", newline="")
-    reader = csv.reader(text, strict=True)
+    reader = csv.reader(_csv_lines(text), strict=True)
     try:
         yield from _csv_rows(reader, findings)
     except UnicodeDecodeError as error:
         message = f"is not UTF-8 ({error.reason}); what follows was not read"
         findings.add(reader.line_num + 1, "", "utf-8", message)
+    except _LongLineError:
+        message = f"is longer than {MAX_LINE_BYTES} characters; what follows was not read"
+        findings.add(reader.line_num + 1, "", "line-length", message)
     except csv.Error as error:
         findings.add(reader.line_num, "", "csv", f"is not CSV: {error}; what follows was not read")
     finally:
         text.detach()
+
+
+class _LongLineError(Exception):
+    pass
+
+
+def _csv_lines(text: io.TextIOWrapper) -> Iterator[str]:
+    while line := text.readline(MAX_LINE_BYTES + 1):
+        if len(line) > MAX_LINE_BYTES:
+            raise _LongLineError
+        yield line
 
 
 def _csv_rows(reader: Any, findings: Findings) -> Numbered:
@@ -228,6 +250,10 @@ def _csv_rows(reader: Any, findings: Findings) -> Numbered:
     names = labelled or tuple(first)
     if labelled:
         yield reader.line_num, dict(zip(names, first, strict=True))
+    elif len(set(names)) < len(names):
+        twice = min(name for name in names if names.count(name) > 1)
+        findings.add(reader.line_num, "", "duplicate-key", f"names the column {twice!r} more than once")
+        return
     for cells in reader:
         if cells and (row := _named(names, cells, reader.line_num, findings)) is not None:
             yield reader.line_num, row
@@ -256,7 +282,7 @@ def _read_text(file: IO[bytes], findings: Findings) -> Numbered:
     number = start = 0
     while line := file.readline(MAX_LINE_BYTES + 1):
         number += 1
-        text = _decoded(line, number, findings)
+        text = _decoded(line, number, file, findings)
         if text.strip():
             start = start or number
             lines.append(text.rstrip("\r\n"))
@@ -267,8 +293,9 @@ def _read_text(file: IO[bytes], findings: Findings) -> Numbered:
         yield start, {"text": "\n".join(lines)}
 
 
-def _decoded(line: bytes, number: int, findings: Findings) -> str:
-    if len(line) > MAX_LINE_BYTES:
+def _decoded(line: bytes, number: int, file: IO[bytes], findings: Findings) -> str:
+    if len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
+        skip_rest(file)
         findings.add(number, "", "line-length", f"is longer than {MAX_LINE_BYTES} bytes")
         return ""
     try:

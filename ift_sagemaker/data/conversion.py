@@ -20,7 +20,7 @@ from ift_sagemaker.data.instruction import OPTIONAL_FIELDS, Row
 from ift_sagemaker.data.labels import label_map
 from ift_sagemaker.data.rules import plainly_good, rules_of
 from ift_sagemaker.data.sources import Source, open_address
-from ift_sagemaker.data.targets import TARGETS, NotHeldError, Sheet, Target
+from ift_sagemaker.data.targets import TARGETS, NotHeldError, NotWritableError, Sheet, Target
 from ift_sagemaker.errors import ConfigError, DatasetError
 from ift_sagemaker.wire.template import PromptTemplate
 
@@ -162,6 +162,7 @@ def _with_shape(
     """The shape of the rows, and all of the rows: the first few are looked at and put back."""
     first = list(islice(rows, DETECTION_ROWS))
     if not first:
+        findings.raise_errors()
         findings.add(0, "", "empty-file", "has no rows")
         findings.raise_errors()
     return shape_for(name, template, [row for _, row in first], findings), chain(first, rows)
@@ -243,10 +244,9 @@ def _write(
             try:
                 file.write(write(good, sheet))
             except NotHeldError as loss:
-                findings.add(line, "", "not-held", f"{target.name} cannot hold {loss}")
-            except TypeError:  # half of a surrogate pair: the rules name the field
-                if rules.normalise(row, line, findings) is not None:
-                    raise
+                # what cannot be written at all may be in a field that the rules name
+                if not isinstance(loss, NotWritableError) or rules.normalise(row, line, findings):
+                    findings.add(line, "", "not-held", f"{target.name} cannot hold {loss}")
     return count
 
 

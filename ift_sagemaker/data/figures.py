@@ -5,6 +5,7 @@ Plots are SVG without text, so that they may be stretched; what is to be read st
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 
@@ -16,6 +17,7 @@ _SHOWN_FILES = 50
 _SHOWN_LABELS = 20
 _TICKS = 6
 _HEIGHT = 100
+_JOINTS = re.compile(r"(?<=[/_-])(?=[^/_-])|(?<=\w)(?=\.)")
 
 STYLE = """
 .ift { --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --paper: #fff; --panel: #f6f8fa; --bar: #2f6fb3;
@@ -93,7 +95,12 @@ def _head(report: DatasetReport) -> str:
         said.append(f"against {escape(', '.join(report.against))}")
     if report.left_out:
         said.append(f"without {escape(', '.join(report.left_out))}")
-    return f'<h1>{escape(report.path)}</h1><p>{", ".join(said)}</p><div class="tiles">{boxes}</div>'
+    return f'<h1>{_path(report.path)}</h1><p>{", ".join(said)}</p><div class="tiles">{boxes}</div>'
+
+
+def _path(path: str) -> str:
+    """A path that is parted between words, where it has to be."""
+    return _JOINTS.sub("<wbr>", escape(path))
 
 
 def _share(report: DatasetReport, *rules: str) -> str:
@@ -102,7 +109,7 @@ def _share(report: DatasetReport, *rules: str) -> str:
 
 def _lengths(report: DatasetReport) -> str:
     plots = "".join(
-        f"<div><h2>{name} length, characters</h2>{plot(bins, name)}<p>{_stats(stats)}</p></div>"
+        f"<div><h2>{name} length, characters</h2>{_spread(stats, bins, name)}</div>"
         for name, stats, bins in (
             ("Prompt", report.prompt_length, report.prompt_histogram),
             ("Completion", report.completion_length, report.completion_histogram),
@@ -115,11 +122,13 @@ def _lengths(report: DatasetReport) -> str:
     return f'<div class="beside">{plots}</div>{about if tokens.total else ""}'
 
 
-def _stats(stats: LengthStats) -> str:
-    return (
-        f"{stats.minimum:,} to {stats.maximum:,}, median {stats.median:,}, mean {stats.mean:,}, "
-        f"95 % within {stats.p95:,}"
-    )
+def _spread(stats: LengthStats, bins: Sequence[Bin], name: str) -> str:
+    if stats.minimum == stats.maximum:
+        return f"<p>{stats.minimum:,} in every row</p>"
+    said = f"{stats.minimum:,} to {stats.maximum:,}, median {stats.median:,}, mean {stats.mean:,}"
+    said += f", 95 % within {stats.p95:,}"
+    # one bar alone shows nothing
+    return f"{plot(bins, name)}<p>{said}; the scale is logarithmic</p>" if len(bins) > 1 else f"<p>{said}</p>"
 
 
 def plot(bins: Sequence[Bin], name: str) -> str:
@@ -194,7 +203,7 @@ def _files(report: DatasetReport) -> str:
     if len(report.files) < 2:
         return ""
     rows = "".join(
-        f"<tr><td>{escape(file.path)}</td>"
+        f"<tr><td>{_path(file.path)}</td>"
         + "".join(f'<td class="number">{count:,}</td>' for count in (file.rows, file.errors, file.warnings))
         + "</tr>"
         for file in report.files[:_SHOWN_FILES]
@@ -220,7 +229,7 @@ def _finding(finding: Finding) -> str:
     shown = f"<br><code>{escape(finding.example)}</code>" if finding.example else ""
     rule = f"{escape(finding.rule)} ({finding.severity})"
     return (
-        f'<tr><td>{escape(place)}</td><td class="{finding.severity}">{rule}</td>'
+        f'<tr><td>{_path(place)}</td><td class="{finding.severity}">{rule}</td>'
         f"<td>{field}{escape(finding.message)}{shown}</td></tr>"
     )
 

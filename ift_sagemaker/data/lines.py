@@ -36,6 +36,8 @@ def read_objects(file: IO[bytes], findings: Findings) -> Iterator[tuple[int, dic
     loads, number = orjson.loads, 0
     while line := file.readline(MAX_LINE_BYTES + 1):
         number += 1
+        if line == b"\n":  # by the million, where somebody means harm
+            continue
         try:
             # the decoder takes many times the space of a line
             row = loads(line) if len(line) <= MAX_LINE_BYTES else None
@@ -90,7 +92,7 @@ def strict_object(text: str, number: int, findings: Findings) -> dict[str, Any] 
 
 def _text(line: bytes, number: int, file: IO[bytes], findings: Findings) -> str | None:
     if len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
-        _skip_rest(file)
+        skip_rest(file)
         findings.add(number, "", "line-length", f"is longer than {MAX_LINE_BYTES} bytes")
         return None
     if line.startswith(codecs.BOM_UTF8):
@@ -107,7 +109,8 @@ def _text(line: bytes, number: int, file: IO[bytes], findings: Findings) -> str 
         return None
 
 
-def _skip_rest(file: IO[bytes]) -> None:
+def skip_rest(file: IO[bytes]) -> None:
+    """Reads up to the end of a line that is too long to be held."""
     while (part := file.readline(_CHUNK)) and not part.endswith(b"\n"):
         pass
 
@@ -137,6 +140,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         counts = Counter(name for name, _ in pairs)
         twice = min(name for name, count in counts.items() if count > 1)
         raise NotStrictJSONError("duplicate-key", f"has the key {twice!r} more than once")
+    try:
+        "".join(value).encode()
+    except UnicodeEncodeError:
+        raise NotStrictJSONError("surrogate", "has a key with half of a surrogate pair") from None
     return value
 
 

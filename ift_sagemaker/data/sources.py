@@ -19,6 +19,7 @@ MAX_RATIO = 500
 REMOTE = "s3://"
 _FREE_BYTES = 64 << 20
 _BUFFER = 1 << 20
+_ZSTD_PIECE = 256  # four bytes may become 128 KiB
 
 
 class Storage(Protocol):
@@ -161,7 +162,40 @@ def _unzstd(file: IO[bytes]) -> _Opened:
         raise UnsupportedError(
             "a .zst file needs the package zstandard: pip install 'ift-sagemaker[data]'", feature="zstd"
         ) from None
-    return zstandard.ZstdDecompressor().stream_reader(file), (zstandard.ZstdError,)
+    frames = _Frames(file, zstandard.ZstdDecompressor().decompressobj)
+    return cast("IO[bytes]", frames), (EOFError, zstandard.ZstdError)
+
+
+class _Frames(io.RawIOBase):
+    """The frames of a zstd file one after the other; reading raises EOFError where the last one has no end.
+
+    The package's own reader tells no end from a lack of bytes.
+    """
+
+    def __init__(self, file: IO[bytes], begin: Callable[[], Any]) -> None:
+        self._file, self._begin = file, begin
+        self._frame: Any = None
+        self._left = b""
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            piece = self._left or self._file.read(_ZSTD_PIECE)
+            if not piece:
+                if self._frame is not None:
+                    raise EOFError
+                return 0
+            self._frame = self._frame or self._begin()
+            self._ready, self._left = memoryview(self._frame.decompress(piece)), b""
+            if self._frame.eof:
+                self._left, self._frame = self._frame.unused_data, None
+        count = min(len(buffer), len(self._ready))
+        buffer[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
 
 
 _OPENERS: dict[str, Callable[[IO[bytes]], _Opened]] = {".gz": _gunzip, ".zst": _unzstd}

@@ -28,6 +28,10 @@ class NotHeldError(Exception):
     """A target cannot hold a row whole; the text says what would be lost."""
 
 
+class NotWritableError(NotHeldError):
+    """A row holds what JSON in UTF-8 has not; the rules may name the field."""
+
+
 class ReservedWordError(NotHeldError):
     """A row has a word that the service keeps for itself."""
 
@@ -93,7 +97,21 @@ class Target:
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+    try:
+        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:
+        return _slowly(row)
+
+
+def _slowly(row: Mapping[str, Any]) -> bytes:
+    """The line of a row that orjson refuses: numbers beyond 64 bits are JSON all the same."""
+    try:
+        text = json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return text.encode() + b"\n"
+    except UnicodeEncodeError:
+        raise NotWritableError("half of a surrogate pair, which is no character") from None
+    except (TypeError, ValueError) as error:
+        raise NotWritableError(f"what JSON has not: {error}") from None
 
 
 def _turns(row: Row, sheet: Sheet) -> list[Row]:

@@ -108,7 +108,7 @@ class PromptTemplate:
     def from_json(cls, text: str) -> PromptTemplate:
         try:
             value = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TemplateError(f"template.json is not JSON: {error}") from error
         if (
             not isinstance(value, dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +42,21 @@ def test_a_notebook_shows_figures_and_findings_escaped() -> None:
     assert "is the same as line 2" in html
     assert "<b>yes" not in html
     assert "<i>" not in html
+
+
+def test_lengths_that_would_be_one_bar_are_said_and_not_drawn() -> None:
+    rows = [{"instruction": "x" * (3 + n), "output": "yes"} for n in range(4)]
+    html = InstructionDataset.from_rows(rows).check()._repr_html_()
+    assert "<p>3 in every row</p>" in html
+    assert "3 to 6, median 4, mean 4.5, 95 % within 6; the scale is logarithmic" in html
+    assert html.count('<svg class="tall"') == 1
+    longer = [{**row, "output": "y" * 33 + row["instruction"]} for row in rows]
+    html = InstructionDataset.from_rows(longer).check()._repr_html_()
+    assert "<p>36 to 39, median 37, mean 37.5, 95 % within 39</p>" in html
+
+
+def test_a_long_path_is_parted_between_its_words(tmp_path: Path) -> None:
+    path = tmp_path / "my_rows-1.jsonl"
+    path.write_text('{"instruction": "a", "output": "b"}\n')
+    html = InstructionDataset.read(path).check()._repr_html_()
+    assert "/<wbr>my_<wbr>rows-<wbr>1<wbr>.jsonl</h1>" in html
