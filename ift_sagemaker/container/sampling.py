@@ -12,7 +12,6 @@ import torch
 
 from ift_sagemaker.container.generation import GenerationRequest
 
-
 _COLDEST = torch.finfo(torch.float32).tiny
 """What a temperature counts at least: below it float32 would divide 0 by 0."""
 
