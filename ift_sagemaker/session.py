@@ -21,9 +21,9 @@ from ift_sagemaker.catalog.prices import PriceBook
 from ift_sagemaker.catalog.weights import Weights, WeightsCache
 from ift_sagemaker.contract import names
 from ift_sagemaker.data import InstructionDataset
-from ift_sagemaker.data.manifest import DATA_PREFIX, UploadedData
-from ift_sagemaker.data.outgoing import Outgoing, OutgoingSet, of_dataset, of_path
-from ift_sagemaker.data.sources import REMOTE, Stored
+from ift_sagemaker.data.reading.sources import REMOTE, Stored
+from ift_sagemaker.data.sending.manifest import DATA_PREFIX, UploadedData
+from ift_sagemaker.data.sending.outgoing import Outgoing, OutgoingSet, of_dataset, of_path
 from ift_sagemaker.endpoint import Endpoint
 from ift_sagemaker.errors import (
     AttachError,

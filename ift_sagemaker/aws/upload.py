@@ -24,8 +24,8 @@ from typing import Any
 
 from ift_sagemaker.aws.errors import translated
 from ift_sagemaker.aws.retry import Patience
-from ift_sagemaker.data.manifest import PART_BYTES, Part, composite
-from ift_sagemaker.data.outgoing import Outgoing, changed, hashed, size_of
+from ift_sagemaker.data.sending.manifest import PART_BYTES, Part, composite
+from ift_sagemaker.data.sending.outgoing import Outgoing, changed, hashed, size_of
 from ift_sagemaker.errors import (
     AccessDeniedError,
     AWSError,

@@ -69,7 +69,7 @@ def convert(
 def _labels(path: str | None) -> Any:
     if path is None:
         return None
-    from ift_sagemaker.data.lines import strict_loads
+    from ift_sagemaker.data.reading.lines import strict_loads
 
     try:
         values = strict_loads(Path(path).read_text("utf-8"))

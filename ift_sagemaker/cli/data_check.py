@@ -26,7 +26,7 @@ from ift_sagemaker.errors import ConfigError
 
 if TYPE_CHECKING:
     from ift_sagemaker.data import DatasetReport
-    from ift_sagemaker.data.checking import Check
+    from ift_sagemaker.data.checking.check import Check
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _LONG_BYTES = 16 << 20
@@ -65,8 +65,8 @@ def check(
 
 def _checking(how: Mapping[str, Any]) -> Check:
     from ift_sagemaker.data import ModelTokenizer, TokenCounter
-    from ift_sagemaker.data.checking import Check
-    from ift_sagemaker.data.depth import Depth
+    from ift_sagemaker.data.checking.check import Check
+    from ift_sagemaker.data.checking.depth import Depth
 
     tokenizer = tokenizer_of(how["tokenizer"])
     counter = TokenCounter(ModelTokenizer(tokenizer)) if tokenizer else None

@@ -18,8 +18,8 @@ from ift_sagemaker.cli.rows import (
 )
 
 if TYPE_CHECKING:
-    from ift_sagemaker.data.packing import Packing
-    from ift_sagemaker.data.statistics import DatasetStats
+    from ift_sagemaker.data.tokens.packing import Packing
+    from ift_sagemaker.data.tokens.statistics import DatasetStats
 
 _BAR = 40
 _SHOWN_LINES = 10

@@ -11,7 +11,7 @@ import click
 from ift_sagemaker.cli.options import session_of
 
 if TYPE_CHECKING:
-    from ift_sagemaker.data.sources import Source
+    from ift_sagemaker.data.reading.sources import Source
     from ift_sagemaker.wire.template import PromptTemplate
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,7 +38,7 @@ def storage_options(command: F) -> F:
 
 def source_of(address: str, options: Mapping[str, Any]) -> Source:
     """The rows at a path or, by a session, at an `s3://` address."""
-    from ift_sagemaker.data.sources import REMOTE
+    from ift_sagemaker.data.reading.sources import REMOTE
 
     if not address.startswith(REMOTE):
         return address

@@ -14,27 +14,27 @@ from typing import TYPE_CHECKING, Any, overload
 
 import jsonlines
 
-from ift_sagemaker.data.containers import read_files, template_beside
-from ift_sagemaker.data.conversion import canonical_rows, shape_for
-from ift_sagemaker.data.fields import FieldMap, value_at
-from ift_sagemaker.data.finding import Finding, Findings
-from ift_sagemaker.data.formats import DETECTION_ROWS, Format, RowShape
-from ift_sagemaker.data.instruction import OPTIONAL_FIELDS, Row
-from ift_sagemaker.data.rendering import RenderedRow, render_row
-from ift_sagemaker.data.report import DatasetReport
-from ift_sagemaker.data.rules import RowRules, rules_of
-from ift_sagemaker.data.sight import LABEL, plain_text
-from ift_sagemaker.data.sources import Source
-from ift_sagemaker.data.split import check_shares, split_by_prompt
-from ift_sagemaker.data.statistics import (
+from ift_sagemaker.data.checking.report import DatasetReport
+from ift_sagemaker.data.converting.conversion import canonical_rows, shape_for
+from ift_sagemaker.data.reading.containers import read_files, template_beside
+from ift_sagemaker.data.reading.sources import Source
+from ift_sagemaker.data.rows.fields import FieldMap, value_at
+from ift_sagemaker.data.rows.finding import Finding, Findings
+from ift_sagemaker.data.rows.formats import DETECTION_ROWS, Format, RowShape
+from ift_sagemaker.data.rows.instruction import OPTIONAL_FIELDS, Row
+from ift_sagemaker.data.rows.rules import RowRules, rules_of
+from ift_sagemaker.data.shaping.sight import LABEL, plain_text
+from ift_sagemaker.data.shaping.split import check_shares, split_by_prompt
+from ift_sagemaker.data.tokens.counter import TokenCounter
+from ift_sagemaker.data.tokens.rendering import RenderedRow, render_row
+from ift_sagemaker.data.tokens.statistics import (
     SAMPLE_ROWS,
     DatasetStats,
     characters_of,
     filled_columns,
     token_stats,
 )
-from ift_sagemaker.data.tokenizer import ModelTokenizer
-from ift_sagemaker.data.tokens import TokenCounter
+from ift_sagemaker.data.tokens.tokenizer import ModelTokenizer
 from ift_sagemaker.errors import ConfigError, TemplateError, UnsupportedError
 from ift_sagemaker.wire.hyperparameters import parse_hyperparameters
 from ift_sagemaker.wire.rows import TRAIN_FILE, encode_row, to_messages
@@ -43,8 +43,8 @@ from ift_sagemaker.wire.template import ALPACA, TEMPLATE_FILE, PromptTemplate
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ift_sagemaker.data.depth import Depth
-    from ift_sagemaker.data.partition import By
+    from ift_sagemaker.data.checking.depth import Depth
+    from ift_sagemaker.data.shaping.partition import By
 
 DEFAULT_LENGTH = int(parse_hyperparameters({})["max_input_length"])
 """Tokens of the longest row that a run takes unless it says otherwise."""
@@ -221,7 +221,7 @@ class InstructionDataset:
         self, *, against: InstructionDataset | None = None, depth: Depth | None = None
     ) -> DatasetReport:
         """Warnings and figures. With `against`, also rows whose prompt is there too, or nearly (leakage)."""
-        from ift_sagemaker.data.examination import Examination
+        from ift_sagemaker.data.checking.examination import Examination
 
         with Examination(depth) as examination:
             tally = examination.tally
@@ -332,7 +332,7 @@ class InstructionDataset:
         if validation_size is None and stratify is None and not near:
             train, test = split_by_prompt(prompts, test_size=test_size, seed=seed)
             return self._subset(train), self._subset(test)
-        from ift_sagemaker.data.parting import sides_of
+        from ift_sagemaker.data.shaping.parting import sides_of
 
         shares = check_shares(test_size, validation_size)
         sides = sides_of(prompts, self._strata(stratify), shares, seed=seed, near=near)
@@ -361,8 +361,8 @@ class InstructionDataset:
 
     def dedupe(self, *, near: bool = False, by: By = "example") -> InstructionDataset:
         """Without repetitions, the first of equal rows kept; see `dedupe_rows` for `near` and `by`."""
-        from ift_sagemaker.data.partition import compared
-        from ift_sagemaker.data.repeats import kept_of
+        from ift_sagemaker.data.shaping.partition import compared
+        from ift_sagemaker.data.shaping.repeats import kept_of
 
         return self._subset(
             kept_of(
@@ -375,14 +375,14 @@ class InstructionDataset:
         self, count: int | None = None, *, share: float | None = None, seed: int = 0
     ) -> InstructionDataset:
         """`count` rows or a `share` of them, in their order, as `sample_rows` chooses them."""
-        from ift_sagemaker.data.shuffling import check_wanted, sampled, wanted_of
+        from ift_sagemaker.data.shaping.shuffling import check_wanted, sampled, wanted_of
 
         check_wanted(count, share)
         return self._subset(sampled(len(self), wanted_of(len(self), count, share), seed))
 
     def shuffle(self, *, seed: int = 0) -> InstructionDataset:
         """The rows in the random order that `shuffle_rows` gives them."""
-        from ift_sagemaker.data.shuffling import shuffled
+        from ift_sagemaker.data.shaping.shuffling import shuffled
 
         return self._subset(shuffled(len(self), seed))
 

@@ -9,11 +9,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ift_sagemaker.data.report import blocks, share_text
+from ift_sagemaker.data.checking.report import blocks, share_text
 from ift_sagemaker.report.tables import to_text
 
 if TYPE_CHECKING:
-    from ift_sagemaker.data.report import DatasetReport
+    from ift_sagemaker.data.checking.report import DatasetReport
 
 _BAR = 24
 

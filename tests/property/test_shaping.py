@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from ift_sagemaker import data
 from ift_sagemaker.data import InstructionDataset, Shaped
-from ift_sagemaker.data.draws import Draws
-from ift_sagemaker.data.mixing import order
-from ift_sagemaker.data.shuffling import _Deal
-from ift_sagemaker.data.similarity import jaccard, shingled
+from ift_sagemaker.data.likeness.similarity import jaccard, shingled
+from ift_sagemaker.data.shaping.draws import Draws
+from ift_sagemaker.data.shaping.mixing import order
+from ift_sagemaker.data.shaping.shuffling import _Deal
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 FILLED = TEXT.filter(lambda text: bool(text.strip()))

@@ -16,8 +16,8 @@ import pytest
 from ift_sagemaker import local
 from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.aws.upload import MAX_STARTS, ObjectUpload, Sending, Sent
-from ift_sagemaker.data.manifest import MIN_PART_BYTES
-from ift_sagemaker.data.outgoing import Outgoing, hashed
+from ift_sagemaker.data.sending.manifest import MIN_PART_BYTES
+from ift_sagemaker.data.sending.outgoing import Outgoing, hashed
 from ift_sagemaker.errors import (
     AccessDeniedError,
     AWSError,

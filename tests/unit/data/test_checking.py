@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from ift_sagemaker.data import TARGETS, DatasetReport, Depth, InstructionDataset, check, limits
-from ift_sagemaker.data.limits import of_the_set
-from ift_sagemaker.data.tally import Tally
+from ift_sagemaker.data import TARGETS, DatasetReport, Depth, InstructionDataset, check
+from ift_sagemaker.data.checking import limits
+from ift_sagemaker.data.checking.limits import of_the_set
+from ift_sagemaker.data.checking.tally import Tally
 from ift_sagemaker.errors import ConfigError, DatasetError
 from ift_sagemaker.wire.template import PromptTemplate
 

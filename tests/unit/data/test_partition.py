@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ift_sagemaker.data import InstructionDataset, dedupe_rows, split_rows
-from ift_sagemaker.data.split import draw_parts
+from ift_sagemaker.data.shaping.split import draw_parts
 from ift_sagemaker.errors import ConfigError, DatasetError
 
 DRAWN = ["Add 18 to it", "Add 23 to it", "Add 29 to it", "Add 35 to it"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ift_sagemaker.data import Finding, InstructionDataset
-from ift_sagemaker.data.finding import MAX_FINDINGS
-from ift_sagemaker.data.lines import MAX_LINE_BYTES
+from ift_sagemaker.data.reading.lines import MAX_LINE_BYTES
+from ift_sagemaker.data.rows.finding import MAX_FINDINGS
 from ift_sagemaker.errors import ConfigError, DatasetError, TemplateError
 from ift_sagemaker.wire.template import ALPACA, PromptTemplate
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from ift_sagemaker.data import InstructionDataset, ModelTokenizer, TokenCounter
-from ift_sagemaker.data.packing import pack
+from ift_sagemaker.data.tokens.packing import pack
 from ift_sagemaker.errors import ConfigError
 from tests.unit.data.tiny_tokenizer import save_tokenizer
 
