@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from os import PathLike
-from typing import Any
 
 from ift_sagemaker.data.checking.depth import EVERYTHING, Depth
 from ift_sagemaker.data.checking.examination import Examination
@@ -19,11 +18,12 @@ from ift_sagemaker.data.reading.containers import read_files, template_beside
 from ift_sagemaker.data.reading.sources import Source, Stored
 from ift_sagemaker.data.rows.fields import FieldMap
 from ift_sagemaker.data.rows.finding import Findings
-from ift_sagemaker.data.rows.formats import DETECTION_ROWS, RowShape, joined_prompt
+from ift_sagemaker.data.rows.formats import DETECTION_ROWS, RowShape
 from ift_sagemaker.data.rows.instruction import Row
+from ift_sagemaker.data.rows.pairs import pairing
 from ift_sagemaker.data.rows.rules import plainly_good, rules_of
 from ift_sagemaker.errors import ConfigError
-from ift_sagemaker.wire.template import ALPACA, PromptTemplate
+from ift_sagemaker.wire.template import PromptTemplate
 
 Sources = Source | Sequence[Source]
 _Placed = tuple[str, int, Row]
@@ -136,9 +136,9 @@ class _Reading:
             self._read.raise_errors()
             return
         shape, rows = found
-        parts = parts_of(shape, self._template)
+        pair = pairing(shape.canonical, self._template)
         for path, line, row in self._usable(rows, shape, count=False):
-            self._examination.hold_out(path, line, parts(row)[0])
+            self._examination.hold_out(path, line, pair(row)[0])
 
     def _with_shape(self) -> tuple[RowShape, Iterator[_Placed]] | None:
         rows, before = self._placed(), self._tally.ledger.counts.total()
@@ -184,7 +184,7 @@ class _Examiner:
     ) -> None:
         self._examination = examination
         self._tally = examination.tally
-        self._parts = parts_of(shape, template)
+        self._pair = pairing(shape.canonical, template)
         self._tokens = Tokens(check.count_tokens)
         self._row_rules = rules_of(shape.canonical, template, tools=check.target is not None)
         target = TARGETS[check.target] if check.target is not None else None
@@ -192,7 +192,7 @@ class _Examiner:
 
     def take(self, path: str, line: int, row: Row, findings: Findings) -> None:
         try:
-            prompt, completion = self._parts(row)
+            prompt, completion = self._pair(row)
             prompt.encode()
             completion.encode()
         except UnicodeEncodeError:  # half of a surrogate pair: the rules name the field
@@ -209,35 +209,3 @@ class _Examiner:
         self._tally.sums["tokens"] += tokens
         self._tally.longest_tokens = max(tokens, self._tally.longest_tokens)
         self._examination.add(path, line, prompt, completion)
-
-
-def parts_of(shape: RowShape, template: PromptTemplate | None) -> Callable[[Row], tuple[str, str]]:
-    """How a canonical row is parted into what is asked and what is to be answered."""
-    chosen = template or ALPACA
-
-    def of_alpaca(row: Row) -> tuple[str, str]:
-        return chosen.render_prompt(row), chosen.render_completion(row)
-
-    def of_default(row: Row) -> tuple[str, str]:
-        return joined_prompt(row), row["output"]
-
-    match shape.canonical:
-        case "alpaca":
-            return of_default if chosen == ALPACA else of_alpaca
-        case "chat":
-            return lambda row: (said(row["messages"][:-1]), row["messages"][-1]["content"])
-        case "text":
-            return lambda row: (row["text"], "")
-        case "label":
-            return lambda row: (f"{row['text']}\n{row.get('second_text') or ''}".strip("\n"), row["label"])
-        case "image":
-            return lambda row: (str(row.get("caption") or ""), "")
-        case "preference":
-            return lambda row: (said(row["messages"]), f"{row['chosen']}\n\n{row['rejected']}")
-
-
-def said(turns: Sequence[Mapping[str, Any]]) -> str:
-    """Turns as a text; one user's turn is its content alone."""
-    if len(turns) == 1 and turns[0]["role"] == "user":
-        return str(turns[0]["content"])
-    return "\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)

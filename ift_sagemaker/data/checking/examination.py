@@ -29,6 +29,7 @@ from ift_sagemaker.data.likeness.similarity import Shingled, shingled, shingled_
 from ift_sagemaker.data.likeness.words import BRACKET, MAX_CHARACTERS, TextBatch
 from ift_sagemaker.data.rows.finding import Finding, example
 from ift_sagemaker.data.rows.formats import BY_NAME
+from ift_sagemaker.data.rows.pairs import has_words
 from ift_sagemaker.errors import ConfigError, DatasetError
 
 STATE_FILE = "examination.json"
@@ -137,12 +138,15 @@ class Examination:
         return summary(tally, path, self.depth, tuple(sorted(self._held_out.files)))
 
     def _noted(self) -> set[str]:
-        """The rules whose verdicts are told. Pairs of answers to one prompt are no conflict."""
-        formats = self.tally.named("format")
-        pairs = formats and all(
-            BY_NAME[name].canonical == "preference" for name in formats if name in BY_NAME
-        )
-        return {rule for rule in RULES if self.depth.has(rule)} - ({"conflict"} if pairs else set())
+        """The rules whose verdicts are told: those that say something of all rows of such formats.
+
+        Pairs of answers to one prompt are no conflict, and addresses of images are not nearly the same.
+        """
+        known = {BY_NAME[name].canonical for name in self.tally.named("format") if name in BY_NAME}
+        left_out = {"conflict"} if known == {"preference"} else set()
+        if known and not any(map(has_words, known)):
+            left_out = {"near-duplicate", "near-leakage"}
+        return {rule for rule in RULES if self.depth.has(rule)} - left_out
 
     def _meet(self, meeting: Meeting) -> None:
         has = self.depth.has

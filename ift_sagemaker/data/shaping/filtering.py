@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
+from ift_sagemaker.data.reading.sources import Source
 from ift_sagemaker.data.rows.fields import FieldMap, value_at
 from ift_sagemaker.data.rows.instruction import Row
 from ift_sagemaker.data.shaping.desk import Desk
 from ift_sagemaker.data.shaping.rowfile import compression_of, lines_to
 from ift_sagemaker.data.shaping.sight import Sight, plain_text
-from ift_sagemaker.data.shaping.work import Reading, Seeing, Shaped, Source, Work
+from ift_sagemaker.data.shaping.work import Destination, Reading, Seeing, Shaped, Work
 from ift_sagemaker.errors import ConfigError
 
 _FORM = re.compile(
@@ -81,7 +82,7 @@ class Condition:
 
 def filter_rows(
     source: Source,
-    destination: Source,
+    destination: Destination,
     *,
     where: Sequence[str | Condition] = (),
     min_chars: int | None = None,

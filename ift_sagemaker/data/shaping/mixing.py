@@ -8,10 +8,11 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar, Unpack
 
+from ift_sagemaker.data.reading.sources import Source
 from ift_sagemaker.data.rows.instruction import Row
 from ift_sagemaker.data.shaping.desk import Desk
 from ift_sagemaker.data.shaping.rowfile import compression_of, lines_to
-from ift_sagemaker.data.shaping.work import Limits, Progress, Reading, Shaped, Source, Work
+from ift_sagemaker.data.shaping.work import Destination, Limits, Progress, Reading, Shaped, Work
 from ift_sagemaker.errors import ConfigError
 
 Until = Literal["first", "all"]
@@ -23,7 +24,7 @@ _Lines = Generator[tuple[int, Row, bytes], None, None]
 
 def mix_rows(
     sources: Mapping[P, float],
-    destination: Source,
+    destination: Destination,
     *,
     until: Until = "first",
     seed: int = 0,

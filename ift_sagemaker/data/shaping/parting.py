@@ -43,13 +43,16 @@ class Parting:
         self.rows = 0
         self.groups = 0
 
-    def add(self, prompts: Sequence[str], stratum: str | None = None) -> None:
-        """The next row; all of its prompts stay on its side. All rows have a stratum, or none."""
+    def add(self, prompts: Sequence[str], stratum: str | None = None, *, has_words: bool = True) -> None:
+        """The next row; all of its prompts stay on its side. All rows have a stratum, or none.
+
+        Prompts without words are only ever equal, never near.
+        """
         for prompt in prompts:
             self._keyed.add(draw_key(prompt, self._seed)[:16], self.rows)
         self._several = self._several or len(prompts) > 1
         if self._near is not None:
-            self._near.add("\n".join(prompts))
+            self._near.add("\n".join(prompts) if has_words else "")
         if stratum is not None:
             self._strata.append(self._code(stratum))
         self.rows += 1

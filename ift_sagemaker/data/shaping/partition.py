@@ -11,6 +11,7 @@ from typing import Any, Literal, Unpack
 
 import orjson
 
+from ift_sagemaker.data.reading.sources import Source
 from ift_sagemaker.data.rows.instruction import Row
 from ift_sagemaker.data.shaping.desk import Desk
 from ift_sagemaker.data.shaping.parting import Parting
@@ -18,7 +19,7 @@ from ift_sagemaker.data.shaping.repeats import EQUAL, KEPT, NEAR, Repeats
 from ift_sagemaker.data.shaping.rowfile import compression_of, lines_to
 from ift_sagemaker.data.shaping.sight import Sight
 from ift_sagemaker.data.shaping.split import check_shares
-from ift_sagemaker.data.shaping.work import Reading, Seeing, Shaped, Source, Work
+from ift_sagemaker.data.shaping.work import Destination, Reading, Seeing, Shaped, Work
 from ift_sagemaker.errors import ConfigError
 
 By = Literal["example", "prompt", "row"]
@@ -28,7 +29,7 @@ COMPRESSIONS = ("", "gz", "zst")
 
 def split_rows(
     source: Source,
-    destination: Source,
+    destination: Destination,
     *,
     test_size: float = 0.1,
     validation_size: float | None = None,
@@ -70,7 +71,7 @@ def split_rows(
         with closing(parting):
             with lines_to(desk.folder / "rows", "") as write:
                 for seen in Sight(reading, work, stratify=stratify):
-                    parting.add([prompt for prompt, _ in seen.pairs], seen.stratum)
+                    parting.add([prompt for prompt, _ in seen.pairs], seen.stratum, has_words=seen.has_words)
                     write(seen.line)
             sides = parting.sides(shares)
         desk.made.mkdir()
@@ -87,7 +88,7 @@ def split_rows(
 
 def dedupe_rows(
     source: Source,
-    destination: Source,
+    destination: Destination,
     *,
     near: bool = False,
     by: By = "example",
@@ -134,7 +135,8 @@ def _told_apart(reading: Reading, work: Work, by: By) -> Iterator[tuple[bytes, b
             yield line, *compared(row, [], by)
         return
     for seen in Sight(reading, work):
-        yield seen.line, *compared(seen.row, seen.pairs, by)
+        key, text = compared(seen.row, seen.pairs, by)
+        yield seen.line, key, text if seen.has_words else ""
 
 
 def compared(row: Row, pairs: Iterable[tuple[str, str]], by: By) -> tuple[bytes, str]:

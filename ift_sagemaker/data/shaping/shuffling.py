@@ -9,11 +9,12 @@ from typing import Unpack
 
 import numpy as np
 
+from ift_sagemaker.data.reading.sources import Source
 from ift_sagemaker.data.shaping.desk import Desk
 from ift_sagemaker.data.shaping.draws import CHUNK, Draws
 from ift_sagemaker.data.shaping.rowfile import compression_of, lines_to
 from ift_sagemaker.data.shaping.split import check_share
-from ift_sagemaker.data.shaping.work import Limits, Reading, Shaped, Source, Work
+from ift_sagemaker.data.shaping.work import Destination, Limits, Reading, Shaped, Work
 from ift_sagemaker.errors import ConfigError
 
 _PARTS = 64
@@ -22,7 +23,9 @@ _ROW_COST = 64
 """Bytes that a line costs beside its own: key, length, and what sorting takes."""
 
 
-def shuffle_rows(source: Source, destination: Source, *, seed: int = 0, **limits: Unpack[Limits]) -> Shaped:
+def shuffle_rows(
+    source: Source, destination: Destination, *, seed: int = 0, **limits: Unpack[Limits]
+) -> Shaped:
     """Writes the rows of a file or folder in a random order to the file `destination`.
 
     Every order is equally likely. The same rows and seed give the same order, whatever the memory:
@@ -53,7 +56,7 @@ def shuffled(count: int, seed: int) -> list[int]:
 
 def sample_rows(
     source: Source,
-    destination: Source,
+    destination: Destination,
     *,
     count: int | None = None,
     share: float | None = None,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
-from ift_sagemaker.data.converting.conversion import shape_of
+from ift_sagemaker.data.converting.conversion import shape_for
+from ift_sagemaker.data.reading.containers import template_beside
 from ift_sagemaker.data.rows.fields import FieldMap, value_at
 from ift_sagemaker.data.rows.finding import Findings
 from ift_sagemaker.data.rows.formats import DETECTION_ROWS, Format
 from ift_sagemaker.data.rows.instruction import Row
+from ift_sagemaker.data.rows.pairs import Pair, has_words, pairing
 from ift_sagemaker.data.rows.rules import plainly_good, rules_of
 from ift_sagemaker.data.shaping.work import Reading, Work
-from ift_sagemaker.wire.template import ALPACA
+from ift_sagemaker.wire.template import PromptTemplate
 
 LABEL = "label"
 """As a field to stratify by: the rows' own `label`, or else the answer."""
@@ -25,8 +27,10 @@ class Seen(NamedTuple):
 
     row: Row
     line: bytes
-    pairs: list[tuple[str, str]]
+    pairs: list[Pair]
     stratum: str | None
+    has_words: bool
+    """False where prompts are no texts, so that nothing is nearly the same."""
 
 
 class Sight:
@@ -43,9 +47,11 @@ class Sight:
         mapping = FieldMap(self._work.fields)
         first = list(islice(numbered, DETECTION_ROWS))
         findings = self._reading.findings
-        shape = shape_of(self._work.format, [mapping.apply(row) for _, row, _ in first], findings)
+        template = self._work.template or template_beside(self._reading.source)
+        rows = [mapping.apply(row) for _, row, _ in first]
+        shape = shape_for(self._work.format, template, rows, findings)
         findings.field_of = shape.field
-        pairs_of = _PairsOf(shape.canonical)
+        pairs_of, are_texts = _PairsOf(shape.canonical, template), has_words(shape.canonical)
         for number, row, line in chain(first, numbered):
             canonical = shape.read(mapping.apply(row))
             parts = canonical if isinstance(canonical, list) else [canonical]
@@ -54,7 +60,7 @@ class Sight:
             if self._unseen:
                 self._look_for_fields(row)
             if pairs:
-                yield Seen(row, line, pairs, stratum)
+                yield Seen(row, line, pairs, stratum, are_texts)
         for name, source in self._unseen.items():
             findings.add(0, name, "field", f"no row has the field {source}, which is to be {name}")
         self._reading.finish()
@@ -64,7 +70,7 @@ class Sight:
             name: source for name, source in self._unseen.items() if value_at(row, source) is None
         }
 
-    def _stratum(self, row: Row, parts: list[Row], pairs: list[tuple[str, str]], number: int) -> str | None:
+    def _stratum(self, row: Row, parts: list[Row], pairs: list[Pair], number: int) -> str | None:
         name = self._stratify or ""
         value = value_at(row, name)
         if value is None and parts:
@@ -81,12 +87,12 @@ class Sight:
 class _PairsOf:
     """(prompt, answer) of each canonical row; findings where the rules have any."""
 
-    def __init__(self, canonical: Format) -> None:
-        self._rules = rules_of(canonical, tools=True)
+    def __init__(self, canonical: Format, template: PromptTemplate | None) -> None:
+        self._rules = rules_of(canonical, template, tools=True)
         self._is_good = plainly_good(self._rules)
-        self._pair = _PAIRS[canonical]
+        self._pair = pairing(canonical, template)
 
-    def __call__(self, parts: Iterable[Row], number: int, findings: Findings) -> list[tuple[str, str]]:
+    def __call__(self, parts: Iterable[Row], number: int, findings: Findings) -> list[Pair]:
         pairs = []
         for part in parts:
             good = part if self._is_good(part) else self._rules.normalise(part, number, findings)
@@ -98,46 +104,3 @@ class _PairsOf:
 def plain_text(value: Any) -> str:
     """A JSON value as a text: a text as it is, anything else as JSON writes it."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
-
-
-def _of_instruction(row: Row) -> tuple[str, str]:
-    return ALPACA.render_prompt(row), row["output"]
-
-
-def _of_chat(row: Row) -> tuple[str, str]:
-    turns = row["messages"]
-    return asked_in(turns[:-1]), _said(turns[-1])
-
-
-def asked_in(turns: list[Mapping[str, Any]]) -> str:
-    """One user's turn as it is, several as `role: content` lines."""
-    if len(turns) == 1 and turns[0]["role"] == "user":
-        return str(turns[0]["content"])
-    return "\n".join(f"{turn['role']}: {_said(turn)}" for turn in turns)
-
-
-def _said(turn: Mapping[str, Any]) -> str:
-    calls = turn.get("tool_calls")
-    content = str(turn["content"])
-    return content + json.dumps(calls, ensure_ascii=False, sort_keys=True) if calls else content
-
-
-def _of_text(row: Row) -> tuple[str, str]:
-    return row["text"], ""
-
-
-def _of_label(row: Row) -> tuple[str, str]:
-    return f"{row['text']}\n{row.get('second_text', '')}".rstrip("\n"), row["label"]
-
-
-def _of_preference(row: Row) -> tuple[str, str]:
-    return asked_in(row["messages"]), f"{row['chosen']}\n{row['rejected']}"
-
-
-_PAIRS = {
-    "alpaca": _of_instruction,
-    "chat": _of_chat,
-    "text": _of_text,
-    "label": _of_label,
-    "preference": _of_preference,
-}

@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from ift_sagemaker.data.reading.containers import read_files
+from ift_sagemaker.data.reading.sources import Source, Stored
 from ift_sagemaker.data.rows.finding import Findings
 from ift_sagemaker.data.rows.instruction import Row
 from ift_sagemaker.data.shaping.rowfile import NotJSONError, encode_source
 from ift_sagemaker.errors import ConfigError
+from ift_sagemaker.wire.template import PromptTemplate
 
 DEFAULT_MEMORY = 256 << 20
 MINIMUM_MEMORY = 1 << 20
 _PROGRESS_ROWS = 5_000
 
-Source = str | PathLike[str]
+Destination = str | PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,14 @@ class Limits(TypedDict, total=False):
 
 
 class Seeing(Limits, total=False):
-    """How rows are seen: `format` is one of FORMATS, `fields` maps canonical names to the rows' own."""
+    """How rows are seen: `format` is one of FORMATS, `fields` maps canonical names to the rows' own.
+
+    `template` says what instruction rows ask and answer, as in `InstructionDataset.read`.
+    """
 
     format: str | None
     fields: Mapping[str, str] | None
+    template: PromptTemplate | None
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class Work:
     on_progress: Callable[[Progress], None] | None = None
     format: str | None = None
     fields: Mapping[str, str] | None = None
+    template: PromptTemplate | None = None
 
     def __post_init__(self) -> None:
         if self.memory_bytes < MINIMUM_MEMORY:
@@ -98,7 +105,7 @@ class Reading:
     def __init__(self, source: Source, work: Work) -> None:
         self.findings = Findings(str(source))
         self.rows = 0
-        self._source = Path(source)
+        self.source = source
         self._work = work
 
     def __iter__(self) -> Iterator[tuple[int, Row, bytes]]:
@@ -107,9 +114,9 @@ class Reading:
 
     def each(self) -> Generator[tuple[int, Row, bytes], None, None]:
         """What iterating gives, without raising at the end: `finish` does."""
-        total = _plain_size(self._source)
+        total = _plain_size(self.source)
         read = 0
-        for line, row in read_files(self._source, self.findings):
+        for line, row in read_files(self.source, self.findings):
             try:
                 data = encode_source(row)
             except NotJSONError as error:
@@ -126,7 +133,7 @@ class Reading:
 
     def finish(self) -> None:
         """Raises DatasetError where there are errors."""
-        self.findings.path = str(self._source)
+        self.findings.path = str(self.source)
         self.findings.raise_errors()
 
     def _tell(self, read: int, total: int | None) -> None:
@@ -134,7 +141,10 @@ class Reading:
             self._work.on_progress(Progress(self.rows, read, total))
 
 
-def _plain_size(source: Path) -> int | None:
-    """The bytes of JSON lines that are not compressed."""
-    plain = source.suffix.lower() in (".jsonl", ".ndjson") and source.is_file()
-    return source.stat().st_size if plain else None
+def _plain_size(source: Source) -> int | None:
+    """The bytes of JSON lines of this machine that are not compressed."""
+    if isinstance(source, Stored):
+        return None
+    path = Path(source)
+    plain = path.suffix.lower() in (".jsonl", ".ndjson") and path.is_file()
+    return path.stat().st_size if plain else None

@@ -213,3 +213,15 @@ def test_real_training_and_test_sets_share_no_prompt(data_folder: Path, name: st
     assert report.error_count == 0
     assert not {"leakage", "near-leakage"} & report.rules.keys()
     assert max(report.languages, key=lambda language: report.languages[language]) == "English"
+
+
+def test_images_of_one_caption_are_no_duplicates_and_near_addresses_are_different_images(
+    tmp_path: Path,
+) -> None:
+    places = [f"s3://bucket/a/long/way/to/the/photos/of/the/dog/number/{n}.png" for n in range(12)]
+    lines = [{"image-ref": place, "caption": "a photo of a dog"} for place in [*places, places[0]]]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    report = check(path)
+    assert [finding.line for finding in report.warnings if finding.rule == "duplicate"] == [13]
+    assert not {"near-duplicate", "conflict"} & report.rules.keys()
