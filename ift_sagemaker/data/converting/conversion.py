@@ -21,6 +21,7 @@ from ift_sagemaker.data.rows.formats import BY_NAME, DETECTION_ROWS, FORMATS, Ro
 from ift_sagemaker.data.rows.instruction import OPTIONAL_FIELDS, Row
 from ift_sagemaker.data.rows.labels import label_map
 from ift_sagemaker.data.rows.rules import plainly_good, rules_of
+from ift_sagemaker.data.writing.desk import Desk, place_of
 from ift_sagemaker.errors import ConfigError, DatasetError
 from ift_sagemaker.wire.template import PromptTemplate
 
@@ -62,32 +63,25 @@ def convert(
 
     Memory does not grow with the rows. The folder appears when it is whole: where any row is wrong or cannot
     be held by the target without loss, DatasetError names every such row and nothing is written.
-    Raises ConfigError for an unknown target or format, and for a destination that is there already.
+    Raises ConfigError for an unknown target or format, and for a destination that is there already,
+    StorageError where nothing can be written.
     """
     chosen = _target(to)
-    place = Path(destination)
-    if place.exists():
-        raise ConfigError(
-            f"{place} is there already: name a new folder", field="destination", value=str(place)
-        )
+    place = place_of(destination)
     findings = Findings(str(source))
-    desk = place.with_name(f".{place.name}.{os.getpid()}.partial")
-    desk.mkdir(parents=True)
-    try:
-        template = template or template_beside(source)
+    template = template or template_beside(source)
+    with Desk(place) as desk:
+        desk.made.mkdir()
         rows = _numbered(source, findings, fields)
         shape, rows = _with_shape(rows, findings, format, template)
         sheet = Sheet(template, None if labels is None else label_map(labels), images_at)
-        path = desk / chosen.file if chosen.file else Path(os.devnull)
+        path = desk.made / chosen.file if chosen.file else Path(os.devnull)
         count = _write(rows, path, chosen, shape, sheet, findings)
         _check_count(count, chosen, findings)
         findings.path = str(source)
         findings.raise_errors()
-        _write_beside(desk, chosen, sheet, source, findings)
+        _write_beside(desk.made, chosen, sheet, source, findings)
         findings.raise_errors()
-        desk.rename(place)
-    finally:
-        shutil.rmtree(desk, ignore_errors=True)
     files = tuple(sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()))
     return Conversion(str(source), shape.name, to, count, files, findings.warnings)
 
@@ -104,15 +98,15 @@ def _target(name: str) -> Target:
         ) from None
 
 
-def _write_beside(desk: Path, target: Target, sheet: Sheet, source: Source, findings: Findings) -> None:
+def _write_beside(folder: Path, target: Target, sheet: Sheet, source: Source, findings: Findings) -> None:
     """Further files and copies of images; what cannot be written is a finding."""
     try:
         for name, content in target.beside(sheet).items():
-            (desk / name).write_bytes(content)
+            (folder / name).write_bytes(content)
     except NotHeldError as loss:
         findings.add(0, "", "not-held", f"{target.name} cannot hold {loss}")
     for name, address in sheet.copies.items():
-        copy = desk / name
+        copy = folder / name
         copy.parent.mkdir(exist_ok=True)
         try:
             with open_address(address, source) as image, copy.open("wb") as file:

@@ -7,16 +7,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Unpack
 
 from ift_sagemaker.data.reading.sources import Source
 from ift_sagemaker.data.rows.fields import FieldMap, value_at
 from ift_sagemaker.data.rows.instruction import Row
-from ift_sagemaker.data.shaping.desk import Desk
-from ift_sagemaker.data.shaping.rowfile import compression_of, lines_to
 from ift_sagemaker.data.shaping.sight import Sight, plain_text
 from ift_sagemaker.data.shaping.work import Destination, Reading, Seeing, Shaped, Work
+from ift_sagemaker.data.writing.desk import Desk, place_of
+from ift_sagemaker.data.writing.rowfile import compression_of, lines_to
 from ift_sagemaker.errors import ConfigError
 
 _FORM = re.compile(
@@ -99,7 +98,7 @@ def filter_rows(
     row has, where no row is left, and for a destination that is there.
     """
     tests = _Tests(where, min_chars, max_chars)
-    place = Path(destination)
+    place = place_of(destination)
     compression = compression_of(place)
     work = Work(**seeing)
     reading = Reading(source, work)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Literal, TypeVar, Unpack
 
 from ift_sagemaker.data.reading.sources import Source
 from ift_sagemaker.data.rows.instruction import Row
-from ift_sagemaker.data.shaping.desk import Desk
-from ift_sagemaker.data.shaping.rowfile import compression_of, lines_to
 from ift_sagemaker.data.shaping.work import Destination, Limits, Progress, Reading, Shaped, Work
+from ift_sagemaker.data.writing.desk import Desk, place_of
+from ift_sagemaker.data.writing.rowfile import compression_of, lines_to
 from ift_sagemaker.errors import ConfigError
 
 Until = Literal["first", "all"]
@@ -42,7 +41,7 @@ def mix_rows(
     is no number over 0, an unknown `until` or a destination that is there. `counts` are rows by source.
     """
     _check(sources, until)
-    place = Path(destination)
+    place = place_of(destination)
     compression = compression_of(place)
     work = Work(**limits)
     written = 0

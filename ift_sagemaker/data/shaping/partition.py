@@ -13,13 +13,13 @@ import orjson
 
 from ift_sagemaker.data.reading.sources import Source
 from ift_sagemaker.data.rows.instruction import Row
-from ift_sagemaker.data.shaping.desk import Desk
 from ift_sagemaker.data.shaping.parting import Parting
 from ift_sagemaker.data.shaping.repeats import EQUAL, KEPT, NEAR, Repeats
-from ift_sagemaker.data.shaping.rowfile import compression_of, lines_to
 from ift_sagemaker.data.shaping.sight import Sight
 from ift_sagemaker.data.shaping.split import check_shares
 from ift_sagemaker.data.shaping.work import Destination, Reading, Seeing, Shaped, Work
+from ift_sagemaker.data.writing.desk import Desk, place_of
+from ift_sagemaker.data.writing.rowfile import compression_of, lines_to
 from ift_sagemaker.errors import ConfigError
 
 By = Literal["example", "prompt", "row"]
@@ -66,7 +66,7 @@ def split_rows(
     suffix = f".jsonl.{compression}" if compression else ".jsonl"
     names = [f"{part}{suffix}" for part in ("train", "test", "validation")[: len(shares) + 1]]
     reading = Reading(source, work)
-    with Desk(Path(destination)) as desk:
+    with Desk(place_of(destination)) as desk:
         parting = Parting(desk.folder, work.memory_bytes, seed=seed, near=near)
         with closing(parting):
             with lines_to(desk.folder / "rows", "") as write:
@@ -104,7 +104,7 @@ def dedupe_rows(
     Raises DatasetError with every finding, ConfigError for a wrong setting or a destination that is there.
     """
     check_by(by)
-    place = Path(destination)
+    place = place_of(destination)
     compression = compression_of(place)
     work = Work(**seeing)
     reading = Reading(source, work)

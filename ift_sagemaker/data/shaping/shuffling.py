@@ -10,11 +10,11 @@ from typing import Unpack
 import numpy as np
 
 from ift_sagemaker.data.reading.sources import Source
-from ift_sagemaker.data.shaping.desk import Desk
 from ift_sagemaker.data.shaping.draws import CHUNK, Draws
-from ift_sagemaker.data.shaping.rowfile import compression_of, lines_to
 from ift_sagemaker.data.shaping.split import check_share
 from ift_sagemaker.data.shaping.work import Destination, Limits, Reading, Shaped, Work
+from ift_sagemaker.data.writing.desk import Desk, place_of
+from ift_sagemaker.data.writing.rowfile import compression_of, lines_to
 from ift_sagemaker.errors import ConfigError
 
 _PARTS = 64
@@ -34,7 +34,7 @@ def shuffle_rows(
 
     Raises DatasetError with every finding, ConfigError for a destination that is there.
     """
-    place = Path(destination)
+    place = place_of(destination)
     compression = compression_of(place)
     work = Work(**limits)
     reading = Reading(source, work)
@@ -74,7 +74,7 @@ def sample_rows(
     than there are) and `share` (over 0 and under 1), and for a destination that is there.
     """
     check_wanted(count, share)
-    place = Path(destination)
+    place = place_of(destination)
     compression = compression_of(place)
     work = Work(**limits)
     reading = Reading(source, work)

@@ -16,7 +16,7 @@ from ift_sagemaker.data.reading.containers import read_files
 from ift_sagemaker.data.reading.sources import Source, Stored
 from ift_sagemaker.data.rows.finding import Findings
 from ift_sagemaker.data.rows.instruction import Row
-from ift_sagemaker.data.shaping.rowfile import NotJSONError, encode_source
+from ift_sagemaker.data.writing.rowfile import NotJSONError, encode_source
 from ift_sagemaker.errors import ConfigError
 from ift_sagemaker.wire.template import PromptTemplate
 

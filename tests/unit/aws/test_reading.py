@@ -15,7 +15,7 @@ import pytest
 from ift_sagemaker import local
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.reading import ATTEMPTS, S3Files
-from ift_sagemaker.data import InstructionDataset, convert
+from ift_sagemaker.data import InstructionDataset, convert, shuffle_rows, split_rows
 from ift_sagemaker.errors import (
     ConfigError,
     DatasetError,
@@ -159,3 +159,15 @@ def test_what_was_uploaded_is_read_back_with_its_template(session: Session) -> N
 def test_rows_that_are_in_s3_are_not_uploaded_from_there(session: Session) -> None:
     with pytest.raises(ConfigError, match="is in S3 already"):
         session.upload(session.at("s3://rows/one"))
+
+
+def test_rows_in_s3_are_shaped_as_a_file_is_but_nothing_is_made_there(
+    session: Session, tmp_path: Path
+) -> None:
+    done = split_rows(session.at("s3://rows/zipped/rows.jsonl.gz"), tmp_path / "out", test_size=0.25)
+    assert (done.sources, done.files) == (
+        ("s3://rows/zipped/rows.jsonl.gz",),
+        {"train.jsonl": 9, "test.jsonl": 3},
+    )
+    with pytest.raises(ConfigError, match="ift data upload"):
+        shuffle_rows(session.at("s3://rows/one/"), "s3://rows/out.jsonl")

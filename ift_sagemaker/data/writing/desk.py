@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,6 +13,19 @@ from typing import Self
 from ift_sagemaker.errors import ConfigError, IFTError, StorageError
 
 _MADE = "made"
+_REMOTE = "s3://"
+
+
+def place_of(destination: str | PathLike[str]) -> Path:
+    """Where something is to be made; raises ConfigError for an address of S3."""
+    if str(destination).startswith(_REMOTE):
+        raise ConfigError(
+            f"{destination} is in S3, and files are made on this machine: name a place here, then "
+            "`ift data upload` sends it",
+            field="destination",
+            value=str(destination),
+        )
+    return Path(destination)
 
 
 class Desk:
