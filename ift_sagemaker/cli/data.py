@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from ift_sagemaker.cli.options import as_json, parse_settings, print_json
-from ift_sagemaker.cli.rows import source_of, storage_options, template_of, template_option
+from ift_sagemaker.cli.options import as_json, print_json
+from ift_sagemaker.cli.rows import rows_options, seen_by, source_of
 from ift_sagemaker.errors import ConfigError
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def source_options(command: F) -> F:
-    """Adds --format and --field."""
-    for option in (
-        click.option("--field", "fields", multiple=True, metavar="NAME=COLUMN", help="As for `ift train`."),
-        click.option("--format", "format_", help="How rows are written; default: as the first ones look."),
-    ):
-        command = option(command)
-    return command
 
 
 @click.command()
 @click.argument("source", type=click.Path())
 @click.argument("destination", type=click.Path())
 @click.option("--to", required=True, help="The target; see `ift data targets`.")
-@template_option
 @click.option("--labels", type=click.Path(dir_okay=False, exists=True), help="JSON: a number for each label.")
 @click.option("--images-at", metavar="S3_URI", help="Where the written images will lie in S3.")
-@source_options
-@storage_options
+@rows_options
 @as_json
 def convert(
     source: str,
@@ -52,9 +37,7 @@ def convert(
         source_of(source, options),
         destination,
         to=to,
-        format=options["format_"],
-        fields=parse_settings(options["fields"], "--field") or None,
-        template=template_of(options["template"]),
+        **seen_by(options),
         labels=_labels(options["labels"]),
         images_at=options["images_at"],
     )

@@ -23,13 +23,18 @@ def dataset_report(report: DatasetReport, columns: int | None = None) -> str:
     lines = [f"- {finding}\n" for finding in report.findings]
     if report.finding_count > len(report.findings):
         lines.append(f"and {report.finding_count - len(report.findings):,} more\n")
-    return to_text(Group(*_parts(report)), columns) + "".join(lines)
+    return f"{_title(report)}\n{to_text(Group(*_parts(report)), columns)}{''.join(lines)}"
+
+
+def _title(report: DatasetReport) -> str:
+    """Told apart from the tables, whose width would part an address."""
+    written = f", format {report.format}" if report.format else ""
+    target = f", for {report.target}" if report.target else ""
+    against = f", against {', '.join(report.against)}" if report.against else ""
+    return f"{report.path}: {report.rows:,} rows{written}{target}{against}"
 
 
 def _parts(report: DatasetReport) -> Iterator[RenderableType]:
-    made = f"{report.path}: {report.rows:,} rows, format {report.format}"
-    against = f", against {', '.join(report.against)}" if report.against else ""
-    yield Text(made + (f", for {report.target}" if report.target else "") + against)
     yield from _figures(report)
     yield Text(f"errors: {report.error_count or 'none'}, warnings: {report.warning_count or 'none'}")
     if report.left_out:

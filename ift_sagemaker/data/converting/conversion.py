@@ -170,9 +170,9 @@ def shape_of(name: str | None, first: list[Row], findings: Findings) -> RowShape
         return shape
     findings.raise_errors()
     raise DatasetError(
-        f"{findings.path}: no known format has the fields {', '.join(first[0]) or '(none)'}; name them with "
-        "fields=, as in "
-        'fields={"instruction": "question", "output": "answer"}, or give a template',
+        f"{findings.path}: no known format has the fields {', '.join(first[0]) or '(none)'}; name them, "
+        'as in fields={"instruction": "question", "output": "answer"} (--field instruction=question), '
+        "or give a template",
         path=findings.path,
     )
 
