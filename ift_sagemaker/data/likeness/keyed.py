@@ -1,4 +1,4 @@
-"""Numbers in the order of their keys, however many: in memory, or in files that are sorted one at a time."""
+"""Numbers in the order of their keys, however many."""
 
 from __future__ import annotations
 
@@ -6,62 +6,50 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-_ENTRY = np.dtype([("high", ">u8"), ("low", ">u8"), ("number", ">u8")])
-_PARTS = 256
-_LEAST = 1 << 12
+from ift_sagemaker.data.likeness.grouping import Entries, KeyStore
+from ift_sagemaker.data.likeness.words import Numbers, Places
 
-Numbers = npt.NDArray[np.uint64]
-Places = npt.NDArray[np.int64]
+_WRITTEN = np.dtype([("key", ">u8"), ("low", ">u8"), ("number", ">u8")])
+_ENTRY = _WRITTEN.newbyteorder("=")
+_AT_ONCE = 1 << 12
 
 
 class KeyedNumbers:
-    """Numbers with keys of 16 bytes. Beyond a share of `memory_bytes` they go to 256 files below `folder`."""
+    """A `KeyStore` of numbers with keys of 16 bytes, which are added one by one and come back sorted."""
 
     def __init__(self, folder: Path, memory_bytes: int) -> None:
-        self._folder = folder
         # sorting takes several times the space of what is sorted
-        self._limit = max(_LEAST, memory_bytes // 16)
+        self._store = KeyStore(folder, _ENTRY, memory_bytes // 8)
+        self._at_once = max(_AT_ONCE, memory_bytes // 16 // _ENTRY.itemsize)
         self._open = bytearray()
-        self._spilled = False
 
     def add(self, key: bytes, number: int) -> None:
         """Notes that `number` has the key; a number may have several."""
         self._open += key
         self._open += number.to_bytes(8, "big")
-        if len(self._open) >= self._limit:
-            self._spill()
+        if len(self._open) >= _AT_ONCE * _ENTRY.itemsize:
+            self._keep()
 
     def groups(self) -> Iterator[tuple[Numbers, Places]]:
         """Batches in the order of keys: numbers by key, then by number, and where each key's begin.
 
         A key is never in two batches.
         """
-        if not self._spilled:
-            yield _grouped(np.frombuffer(bytes(self._open), _ENTRY))
-            return
-        self._spill()
-        for path in sorted(self._folder.iterdir()):
-            yield _grouped(np.fromfile(path, _ENTRY))
+        self._keep()
+        for (blocks,) in self._store.parts(at_once=self._at_once):
+            entries = list(blocks)
+            if entries:
+                yield _grouped(np.concatenate(entries))
 
-    def _spill(self) -> None:
-        self._spilled = True
-        self._folder.mkdir(parents=True, exist_ok=True)
-        entries = np.frombuffer(self._open, _ENTRY)
-        parts = entries["high"] >> np.uint64(56)
-        order = np.argsort(parts, kind="stable")
-        bounds = np.searchsorted(parts[order], np.arange(_PARTS + 1))
-        for part in np.flatnonzero(np.diff(bounds)):
-            with (self._folder / f"{part:02x}").open("ab", buffering=0) as file:
-                file.write(entries[order[bounds[part] : bounds[part + 1]]].tobytes())
-        self._open = bytearray()
+    def _keep(self) -> None:
+        self._store.add(np.frombuffer(bytes(self._open), _WRITTEN).astype(_ENTRY))
+        self._open.clear()
 
 
-def _grouped(entries: npt.NDArray[np.void]) -> tuple[Numbers, Places]:
-    high, low, number = (entries[name].astype(np.uint64) for name in ("high", "low", "number"))
-    order = np.lexsort((number, low, high))
-    high, low = high[order], low[order]
-    changes = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
-    starts = np.flatnonzero(np.concatenate(([True], changes))) if len(order) else np.empty(0, np.int64)
-    return number[order], starts
+def _grouped(entries: Entries) -> tuple[Numbers, Places]:
+    key, low, number = (entries[name] for name in ("key", "low", "number"))
+    order = np.lexsort((number, low, key))
+    key, low = key[order], low[order]
+    changes = (key[1:] != key[:-1]) | (low[1:] != low[:-1])
+    return number[order], np.flatnonzero(np.r_[True, changes])
