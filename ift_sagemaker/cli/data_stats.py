@@ -30,7 +30,7 @@ def stats(source: str, max_length: int | None, exact: bool, as_json: bool, **opt
     """Rows, columns, characters and tokens, how they pack, and which rows are over-long.
 
     Tokens are counted by --tokenizer, in a sample with an error bar unless --exact; without a tokenizer they
-    are estimated at AWS's planning figure of 6 characters a token.
+    are estimated from characters, as `ift plan` does.
     """
     from ift_sagemaker.data.dataset import DEFAULT_LENGTH
 
@@ -47,6 +47,8 @@ def _lines(stats: DatasetStats) -> list[str]:
     tokens = stats.tokens
     about = "about " if tokens.counted < stats.rows or tokens.error is None else ""
     bar = f" ± {tokens.error:,}" if tokens.error else ""
+    if tokens.error is None:
+        bar = f", {tokens.low:,} to {tokens.high:,}"
     of = f", {tokens.counted:,} of {stats.rows:,} rows counted" if tokens.counted < stats.rows else ""
     columns = (f"{name} ({count:,})" for name, count in stats.columns.items())
     spread = f"mean {tokens.mean}, median {tokens.median}, 95 % within {tokens.p95}, longest {tokens.maximum}"
@@ -77,6 +79,8 @@ def _packed(packing: Packing, about: str) -> list[str]:
 
 
 def _bars(histogram: tuple[tuple[int, int, int], ...]) -> list[str]:
+    first = next(place for place, (_, _, count) in enumerate(histogram) if count)
+    histogram = histogram[first:]  # no bars for lengths that no row is as short as
     most = max(count for _, _, count in histogram)
     width = len(str(histogram[-1][1]))
     return [

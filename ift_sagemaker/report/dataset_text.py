@@ -36,6 +36,9 @@ def _title(report: DatasetReport) -> str:
 
 def _parts(report: DatasetReport) -> Iterator[RenderableType]:
     yield from _figures(report)
+    tokens = report.tokens
+    if tokens.total:
+        yield Text(f"tokens: {tokens.total:,}, longest row {tokens.longest:,} ({tokens.basis})")
     yield Text(f"errors: {report.error_count or 'none'}, warnings: {report.warning_count or 'none'}")
     if report.left_out:
         yield Text(f"not checked: {', '.join(report.left_out)}")

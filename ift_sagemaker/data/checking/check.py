@@ -34,8 +34,8 @@ _TOLD_EVERY = 1_000
 class Check:
     """How rows are read and what they are checked for.
 
-    `target` is a name of `TARGETS`. `count_tokens` gives the tokens of a text; without it 6 characters count
-    as one. `on_rows` is called with the number of rows read, after every 1,000.
+    `target` is a name of `TARGETS`. `count_tokens` gives the tokens of a text; without it they are estimated.
+    `on_rows` is called with the number of rows read, after every 1,000.
     """
 
     target: str | None = None
@@ -202,7 +202,10 @@ class _Examiner:
         tokens = self._tokens.of(prompt, completion)
         if self._rules is not None:
             size = self._rules.check(row, line, findings)
-            self._rules.check_tokens(tokens, line, findings, are_counted=self._tokens.are_counted)
+            if self._tokens.are_counted:
+                self._rules.check_tokens(tokens, line, findings)
+            else:
+                self._rules.check_characters(len(prompt) + len(completion), line, findings)
             if size is None:
                 return
             self._tally.sums["bytes"] += size

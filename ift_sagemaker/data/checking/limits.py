@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 from ift_sagemaker.data.checking.tally import Tally
@@ -9,15 +10,13 @@ from ift_sagemaker.data.converting.targets import NotHeldError, ReservedWordErro
 from ift_sagemaker.data.rows.finding import Findings, Severity
 from ift_sagemaker.data.rows.formats import RowShape
 from ift_sagemaker.data.rows.instruction import Row
+from ift_sagemaker.data.tokens.counter import PLANNING_CHARACTERS, estimated
 from ift_sagemaker.errors import ConfigError
 from ift_sagemaker.wire.template import PromptTemplate
 
-CHARACTERS_PER_TOKEN = 6
-"""AWS's planning figure: about 6 characters a token."""
-
 
 class Tokens:
-    """Tokens of texts: counted by a tokenizer where there is one, else estimated."""
+    """Tokens of a row, without a chat template: counted where there is a tokenizer, else estimated."""
 
     def __init__(self, count: Callable[[str], int] | None) -> None:
         self._count = count
@@ -26,7 +25,7 @@ class Tokens:
     def of(self, prompt: str, completion: str) -> int:
         if self._count is not None:
             return self._count(prompt) + self._count(completion)
-        return -(-(len(prompt) + len(completion)) // CHARACTERS_PER_TOKEN)
+        return estimated(len(prompt) + len(completion))
 
 
 class TargetRules:
@@ -49,14 +48,23 @@ class TargetRules:
             findings.add(line, "", rule, f"{self._target.name} cannot hold {loss}")
             return None
 
-    def check_tokens(self, tokens: int, line: int, findings: Findings, *, are_counted: bool) -> None:
-        """A record that is too long is an error where tokens were counted, a warning where estimated."""
+    def check_tokens(self, tokens: int, line: int, findings: Findings) -> None:
+        """An error for a record of more tokens, counted by a tokenizer, than the target takes."""
         most = self._target.max_tokens
-        if most is None or tokens <= most:
-            return
-        how = "has" if are_counted else f"has, at {CHARACTERS_PER_TOKEN} characters each, about"
-        message = f"{how} {tokens} tokens, {self._target.name} takes no more than {most}"
-        findings.add(line, "", "token-limit", message, severity="error" if are_counted else "warning")
+        if most is not None and tokens > most:
+            message = f"has {tokens} tokens, {self._target.name} takes no more than {most}"
+            findings.add(line, "", "token-limit", message)
+
+    def check_characters(self, characters: int, line: int, findings: Findings) -> None:
+        """A warning for a record that by AWS's planning figure has more tokens than the target takes."""
+        most = self._target.max_tokens
+        if most is not None and characters > most * PLANNING_CHARACTERS:
+            message = (
+                f"has, at {PLANNING_CHARACTERS} characters each, about "
+                f"{math.ceil(characters / PLANNING_CHARACTERS)} tokens, "
+                f"{self._target.name} takes no more than {most}"
+            )
+            findings.add(line, "", "token-limit", message, severity="warning")
 
 
 def of_the_set(target: Target, tally: Tally) -> Iterator[tuple[Severity, str, str]]:

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ift_sagemaker.data.checking.depth import Depth
-from ift_sagemaker.data.checking.limits import CHARACTERS_PER_TOKEN, of_the_set
+from ift_sagemaker.data.checking.limits import of_the_set
 from ift_sagemaker.data.checking.report import DatasetReport, FileCounts, LengthStats, TokenCount, histogram
 from ift_sagemaker.data.checking.tally import Tally
 from ift_sagemaker.data.converting.targets import TARGETS
 from ift_sagemaker.data.rows.finding import Finding, Severity, example
+from ift_sagemaker.data.tokens.counter import ESTIMATE
 
 _IMBALANCE = 0.9
 
@@ -84,5 +85,5 @@ def _by_file(tally: Tally) -> tuple[FileCounts, ...]:
 
 
 def _tokens(tally: Tally) -> TokenCount:
-    basis = ", ".join(tally.named("tokens")) or f"an estimate of {CHARACTERS_PER_TOKEN} characters per token"
+    basis = ", ".join(tally.named("tokens")) or f"estimate: {ESTIMATE}; without a chat template"
     return TokenCount(tally.sums["tokens"], tally.longest_tokens, basis)

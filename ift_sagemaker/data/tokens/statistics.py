@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from statistics import mean
 from typing import Any
 
-from ift_sagemaker.data.tokens.counter import TokenCounter
+from ift_sagemaker.data.tokens.counter import TokenCounter, bounds
 from ift_sagemaker.data.tokens.packing import Packing, pack
 from ift_sagemaker.wire.rows import Message
 
@@ -23,12 +23,15 @@ _CONFIDENCE = 1.96
 class TokenStats:
     """Tokens of the rows. `total` is within `error` in 19 of 20 samples; `error` is 0 where all are counted.
 
-    `counted` of the rows were. Where `by` says that it is an estimate, `error` is None: how far 6 characters
-    a token are off depends on the text. `histogram` has (from, below, rows) of those counted.
+    `counted` of the rows were. Where `by` says that it is an estimate, `error` is None and `low` to `high`
+    are what is usual; else they are `total` less and more the error. `histogram` has (from, below, rows) of
+    those counted.
     """
 
     by: str
     total: int
+    low: int
+    high: int
     error: int | None
     counted: int
     mean: float
@@ -90,10 +93,15 @@ def token_stats(
     if len(chosen) < count:
         sizes = [characters_of(messages) for messages in conversations]
         total, error = _ratio_estimate(lengths, [sizes[place] for place in chosen], sum(sizes), count)
+    low, high = total - error, total + error
+    if not counter.exact:
+        low, high = bounds(sum(map(characters_of, conversations)), count)
     ordered = sorted(lengths)
     return TokenStats(
         by=counter.name,
         total=total,
+        low=low,
+        high=high,
         error=error if counter.exact else None,
         counted=len(chosen),
         mean=round(total / count, 1),

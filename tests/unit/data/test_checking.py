@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from ift_sagemaker.data import TARGETS, DatasetReport, Depth, InstructionDataset, check
-from ift_sagemaker.data.checking import limits
 from ift_sagemaker.data.checking.limits import of_the_set
 from ift_sagemaker.data.checking.tally import Tally
+from ift_sagemaker.data.tokens.counter import PLANNING_CHARACTERS
 from ift_sagemaker.errors import ConfigError, DatasetError
 from ift_sagemaker.wire.template import PromptTemplate
 
@@ -143,7 +143,7 @@ def test_long_rows_are_warnings_where_tokens_are_estimated_and_errors_where_coun
     source = _written(tmp_path / "r.jsonl", *rows)
     (found,) = check(source, target="bedrock-converse").findings
     assert (found.line, found.rule, found.severity) == (101, "token-limit", "warning")
-    assert f"at {limits.CHARACTERS_PER_TOKEN} characters each, about 16667 tokens" in found.message
+    assert f"at {PLANNING_CHARACTERS} characters each, about 16667 tokens" in found.message
     assert check(source, target="bedrock-nova").findings == ()
     report = check(source, target="bedrock-converse", count_tokens=len)
     assert _found(report) == [(101, "token-limit", "error")]

@@ -73,3 +73,12 @@ def test_every_count_is_ordered_and_never_below_what_was_seen(lengths: list[int]
     assert sum(lengths) <= count.low <= count.total <= count.high
     estimated = TokenCount.of_characters(lengths, len(lengths) + unseen)
     assert 0 <= estimated.low <= estimated.total <= estimated.high
+
+
+def test_without_a_tokenizer_a_plan_and_the_figures_of_the_data_say_the_same() -> None:
+    data = InstructionDataset.from_rows(
+        [{"instruction": "word " * n, "output": "an answer"} for n in range(1, 40)]
+    )
+    planned, told = count_tokens(data, sample=None), data.stats().tokens
+    assert told.total == pytest.approx(planned.total, abs=len(data))  # of every row rounded up
+    assert (told.low, told.high) == pytest.approx((planned.low, planned.high), abs=1)
