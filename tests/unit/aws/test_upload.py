@@ -296,6 +296,14 @@ def test_an_upload_that_another_run_takes_away_is_begun_again(bucket: Bucket, la
     assert (bucket.content(), bucket.strays()) == (DATA, [])
 
 
+def test_a_part_that_another_run_sent_again_meanwhile_is_looked_for_again(
+    bucket: Bucket, large: Outgoing
+) -> None:
+    bucket.refuse["CompleteMultipartUpload"] = [(400, "InvalidPart")]
+    assert not bucket.send(large).present
+    assert (bucket.content(), bucket.strays()) == (DATA, [])
+
+
 def test_a_conflict_is_tried_again_and_one_without_end_is_told(bucket: Bucket, small: Outgoing) -> None:
     bucket.refuse["PutObject"] = [(409, "ConditionalRequestConflict")]
     bucket.send(small)
