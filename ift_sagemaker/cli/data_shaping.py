@@ -63,7 +63,7 @@ def split(source: str, destination: str, compress: str | None, **options: Any) -
 @_files
 @rows_options
 @_limits
-@click.option("--near", is_flag=True, help="Near duplicates go too (80 % of word shingles in common).")
+@click.option("--near", is_flag=True, help="Near duplicates go too; `check` calls them so as well.")
 @click.option(
     "--by",
     type=click.Choice(["example", "prompt", "row"]),

@@ -80,16 +80,8 @@ class LedgerFindings(Findings):
         super().__init__(path)
         self._ledger = ledger
 
-    def add(
-        self,
-        line: int,
-        field: str,
-        rule: str,
-        message: str,
-        value: Any = None,
-        severity: Severity = "error",
-    ) -> None:
-        self._ledger.note(self.made(line, field, rule, message, value, severity))
+    def note(self, finding: Finding) -> None:
+        self._ledger.note(finding)
 
 
 class LengthCounts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from os import PathLike
@@ -22,7 +22,7 @@ from ift_sagemaker.data.rows.instruction import OPTIONAL_FIELDS, Row
 from ift_sagemaker.data.rows.labels import label_map
 from ift_sagemaker.data.rows.rules import plainly_good, rules_of
 from ift_sagemaker.data.writing.desk import Desk, place_of
-from ift_sagemaker.errors import ConfigError, DatasetError
+from ift_sagemaker.errors import ConfigError, DatasetError, UnsupportedError
 from ift_sagemaker.wire.template import PromptTemplate
 
 _BUFFER = 1 << 20
@@ -175,6 +175,24 @@ def shape_of(name: str | None, first: list[Row], findings: Findings) -> RowShape
         "or give a template",
         path=findings.path,
     )
+
+
+def learnable_shape(
+    name: str | None, template: PromptTemplate | None, rows: Sequence[Row], findings: Findings
+) -> RowShape:
+    """The shape of rows that can be learnt as instructions or conversations."""
+    shape = shape_for(name, template, list(rows[:DETECTION_ROWS]), findings)
+    if template is not None and shape.canonical == "chat":
+        raise ConfigError(
+            f"{shape.name} rows take no template: the model's own chat template applies", field="template"
+        )
+    if shape.canonical not in ("alpaca", "chat"):
+        raise UnsupportedError(
+            f"{findings.path} has {shape.name} rows, which are no instructions: `ift data convert` writes"
+            " them for the services that learn from them",
+            feature=f"an InstructionDataset of {shape.name} rows",
+        )
+    return shape
 
 
 def canonical_rows(rows: Iterator[tuple[int, Row]], shape: RowShape) -> Iterator[tuple[int, Row]]:

@@ -94,7 +94,7 @@ class Nearness:
             self._pairs.add(np.full(len(seconds_of), members[place]), seconds_of)
 
     def are_alike(self, first: int, second: int) -> bool:
-        """Whether two texts, by number, share 80 % of their shingles or more."""
+        """Whether two texts, by number, are nearly the same by `similarity.THRESHOLD`."""
         if self._last[0] != second:
             self._last = second, self._shingles(second)
         return jaccard(self._shingles(first), self._last[1]) >= THRESHOLD

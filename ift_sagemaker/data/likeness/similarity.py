@@ -17,13 +17,13 @@ from ift_sagemaker.data.likeness.words import Numbers, Places, TextBatch, mixed
 
 SHINGLE_WORDS = 3
 THRESHOLD = 0.8
-"""Texts at least this alike count as the same text edited."""
+"""Texts count as nearly the same where of the shingles of both at least this share is in both."""
 BANDS = 16
 _ROWS = 4
 _HASHES = BANDS * _ROWS
 _AT_ONCE = 1 << 14
 LIKELY_BITS = 48
-"""Of 64 bits of two sketches this many agree in nearly all pairs alike by 0.8: the mean is 58."""
+"""Of 64 bits of two sketches this many agree in nearly all pairs alike by the threshold: the mean is 58."""
 
 Shingles = npt.NDArray[np.uint32]
 

@@ -53,13 +53,13 @@ class Findings:
         value: Any = None,
         severity: Severity = "error",
     ) -> None:
-        self._counts[severity] += 1
-        if len(self._kept[severity]) < MAX_FINDINGS:
-            self._kept[severity].append(self.made(line, field, rule, message, value, severity))
+        """Notes a finding, in the words of the source."""
+        self.note(Finding(self.path, line, self.field_of(field), rule, message, example(value), severity))
 
-    def made(self, line: int, field: str, rule: str, message: str, value: Any, severity: Severity) -> Finding:
-        """The finding, in the words of the source."""
-        return Finding(self.path, line, self.field_of(field), rule, message, example(value), severity)
+    def note(self, finding: Finding) -> None:
+        self._counts[finding.severity] += 1
+        if len(self._kept[finding.severity]) < MAX_FINDINGS:
+            self._kept[finding.severity].append(finding)
 
     @property
     def errors(self) -> tuple[Finding, ...]:

@@ -43,13 +43,12 @@ def split_rows(
 
     They stand in the new folder `destination`, each in the order of the source, with `.gz` or `.zst` behind
     the names where `compression` is `gz` or `zst`. Rows of equal prompts are on one side, with `near` also
-    those whose prompts share 80 % of their shingles or more (found with a probability over 0.999; among more
-    than 64 prompts that look alike at once, each is compared with 16). Sizes are shares of rows, met as
-    nearly from below as whole groups allow. With `stratify`, a field (dotted path) or `label` (that field, or
-    else the answer), each part has its share of each value; a group of several values counts as the most
-    frequent one. Without `near`, rows, seed and
-    size give the parts that `InstructionDataset.split` gives. Neither the order of rows nor `memory_bytes`
-    changes who goes where.
+    those of prompts nearly the same: of the three-word sequences of both at least 80 % are in both. (They are
+    found with a probability over 0.999; of more than 64 that look alike at once each is compared with 16.)
+    Sizes are shares of rows, met as nearly from below as whole groups allow. With `stratify`, a field (dotted
+    path) or `label` (that field, or else the answer), each part has its share of each value; a group of
+    several values counts as the most frequent one. Without `near`, rows, seed and size give the parts that
+    `InstructionDataset.split` gives. Neither the order of rows nor `memory_bytes` changes who goes where.
 
     Raises DatasetError with every finding, ConfigError for shares that leave no train rows, for fewer
     different prompts than parts and for a destination that is there.
@@ -98,8 +97,8 @@ def dedupe_rows(
 
     Of equal rows the first is kept. `by` says what is compared: `example` prompt and answer together,
     `prompt` the prompt alone, `row` every field, whatever the format. With `near`, a row also goes where what
-    is compared shares 80 % of its shingles or more with a row that is kept: every row that goes has one that
-    stays. (Found as in `split_rows`.) The name of `destination` ends in .jsonl, .jsonl.gz or .jsonl.zst.
+    is compared is nearly the same, as `split_rows` has it, as in a row that is kept: every row that goes has
+    one that stays. The name of `destination` ends in .jsonl, .jsonl.gz or .jsonl.zst.
 
     Raises DatasetError with every finding, ConfigError for a wrong setting or a destination that is there.
     """

@@ -26,7 +26,7 @@ class Repeats:
         self.rows = 0
 
     def add(self, key: bytes, text: str) -> None:
-        """The next row: rows of one key are equal, rows of texts alike by 0.8 are near."""
+        """The next row: rows of one key are equal, those of texts nearly the same are near."""
         self._keyed.add(hashlib.blake2b(key, digest_size=16).digest(), self.rows)
         if self._near is not None:
             self._near.add(text)
