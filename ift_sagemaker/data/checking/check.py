@@ -13,7 +13,7 @@ from ift_sagemaker.data.checking.limits import TargetRules, Tokens
 from ift_sagemaker.data.checking.report import DatasetReport
 from ift_sagemaker.data.checking.tally import LedgerFindings
 from ift_sagemaker.data.converting.conversion import shape_for
-from ift_sagemaker.data.converting.targets import TARGETS
+from ift_sagemaker.data.converting.targets import target_named
 from ift_sagemaker.data.reading.containers import read_files, template_beside
 from ift_sagemaker.data.reading.sources import Source, Stored
 from ift_sagemaker.data.rows.fields import FieldMap
@@ -22,7 +22,6 @@ from ift_sagemaker.data.rows.formats import DETECTION_ROWS, RowShape
 from ift_sagemaker.data.rows.instruction import Row
 from ift_sagemaker.data.rows.pairs import pairing
 from ift_sagemaker.data.rows.rules import plainly_good, rules_of
-from ift_sagemaker.errors import ConfigError
 from ift_sagemaker.wire.template import PromptTemplate
 
 Sources = Source | Sequence[Source]
@@ -47,13 +46,8 @@ class Check:
     on_rows: Callable[[int], None] = lambda _: None
 
     def __post_init__(self) -> None:
-        if self.target is not None and self.target not in TARGETS:
-            raise ConfigError(
-                f"no target {self.target!r}; there are {', '.join(TARGETS)}",
-                field="target",
-                value=self.target,
-                allowed=", ".join(TARGETS),
-            )
+        if self.target is not None:
+            target_named(self.target, "target")
 
     def report(self, sources: Sources, against: Sources | None = None) -> DatasetReport:
         """The report of the sources."""
@@ -187,7 +181,7 @@ class _Examiner:
         self._pair = pairing(shape.canonical, template)
         self._tokens = Tokens(check.count_tokens)
         self._row_rules = rules_of(shape.canonical, template, tools=check.target is not None)
-        target = TARGETS[check.target] if check.target is not None else None
+        target = target_named(check.target, "target") if check.target is not None else None
         self._rules = TargetRules(target, shape, template) if target else None
 
     def take(self, path: str, line: int, row: Row, findings: Findings) -> None:

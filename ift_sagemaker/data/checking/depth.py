@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ift_sagemaker.data.memory import DEFAULT_MEMORY, check_memory
 from ift_sagemaker.errors import ConfigError
 
 RULES = {
@@ -20,7 +21,6 @@ RULES = {
     "personal-data": "a text has what looks like an address, a telephone, card or account number",
 }
 """The rules over texts and what each finds. The rules that every row must meet cannot be left out."""
-_LEAST_MEMORY = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Depth:
     """
 
     without: frozenset[str] = frozenset()
-    memory_bytes: int = 256 << 20
+    memory_bytes: int = DEFAULT_MEMORY
     folder: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -45,13 +45,7 @@ class Depth:
                 value=unknown[0],
                 allowed=", ".join(RULES),
             )
-        if self.memory_bytes < _LEAST_MEMORY:
-            raise ConfigError(
-                f"memory_bytes is {self.memory_bytes}, it cannot be under {_LEAST_MEMORY}",
-                field="memory_bytes",
-                value=self.memory_bytes,
-                allowed=f"{_LEAST_MEMORY} or more",
-            )
+        check_memory(self.memory_bytes)
 
     def has(self, *rules: str) -> bool:
         """Whether one of the rules is on."""

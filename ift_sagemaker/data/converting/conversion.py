@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ift_sagemaker.data.converting.targets import TARGETS, NotHeldError, Sheet, Target
+from ift_sagemaker.data.converting.targets import NotHeldError, Sheet, Target, target_named
 from ift_sagemaker.data.reading.containers import read_files, template_beside
 from ift_sagemaker.data.reading.images import is_image
 from ift_sagemaker.data.reading.sources import Source, open_address
@@ -66,7 +66,7 @@ def convert(
     Raises ConfigError for an unknown target or format, and for a destination that is there already,
     StorageError where nothing can be written.
     """
-    chosen = _target(to)
+    chosen = target_named(to, "to")
     place = place_of(destination)
     findings = Findings(str(source))
     template = template or template_beside(source)
@@ -84,18 +84,6 @@ def convert(
         findings.raise_errors()
     files = tuple(sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()))
     return Conversion(str(source), shape.name, to, count, files, findings.warnings)
-
-
-def _target(name: str) -> Target:
-    try:
-        return TARGETS[name]
-    except KeyError:
-        raise ConfigError(
-            f"no target {name!r}; there are {', '.join(TARGETS)}",
-            field="to",
-            value=name,
-            allowed=", ".join(TARGETS),
-        ) from None
 
 
 def _write_beside(folder: Path, target: Target, sheet: Sheet, source: Source, findings: Findings) -> None:

@@ -17,6 +17,7 @@ from ift_sagemaker.data.reading.sources import REMOTE
 from ift_sagemaker.data.rows.formats import BEDROCK_SCHEMA, joined_prompt
 from ift_sagemaker.data.rows.instruction import Row
 from ift_sagemaker.data.rows.labels import LABELS_FILE, LabelError, Labels
+from ift_sagemaker.errors import ConfigError
 from ift_sagemaker.wire.rows import TRAIN_FILE
 from ift_sagemaker.wire.template import ALPACA, TEMPLATE_FILE, PromptTemplate
 
@@ -417,3 +418,15 @@ TARGETS: Mapping[str, Target] = {
         Target("question-answer", "question and answer", _pair("question", "answer")),
     )
 }
+
+
+def target_named(name: str, field: str) -> Target:
+    """The target of that name; raises ConfigError, about the setting `field`, where there is none."""
+    if name not in TARGETS:
+        raise ConfigError(
+            f"no target {name!r}; there are {', '.join(TARGETS)}",
+            field=field,
+            value=name,
+            allowed=", ".join(TARGETS),
+        )
+    return TARGETS[name]

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from ift_sagemaker.data.likeness.keyed import KeyedNumbers
 from ift_sagemaker.data.likeness.nearness import Nearness, Ranks
 from ift_sagemaker.data.likeness.words import Numbers, Places
+from ift_sagemaker.data.memory import DEFAULT_MEMORY
 from ift_sagemaker.data.shaping.split import draw_key, draw_parts
-from ift_sagemaker.data.shaping.work import DEFAULT_MEMORY
 from ift_sagemaker.errors import ConfigError
 
 MAX_STRATA = 1_000

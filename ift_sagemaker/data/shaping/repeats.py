@@ -12,7 +12,7 @@ import numpy as np
 
 from ift_sagemaker.data.likeness.keyed import KeyedNumbers
 from ift_sagemaker.data.likeness.nearness import Nearness
-from ift_sagemaker.data.shaping.work import DEFAULT_MEMORY
+from ift_sagemaker.data.memory import DEFAULT_MEMORY
 
 KEPT, EQUAL, NEAR = range(3)
 

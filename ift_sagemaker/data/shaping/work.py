@@ -12,16 +12,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict
 
+from ift_sagemaker.data.memory import DEFAULT_MEMORY, check_memory
 from ift_sagemaker.data.reading.containers import read_files
 from ift_sagemaker.data.reading.sources import Source, Stored
 from ift_sagemaker.data.rows.finding import Findings
 from ift_sagemaker.data.rows.instruction import Row
 from ift_sagemaker.data.writing.rowfile import NotJSONError, encode_source
-from ift_sagemaker.errors import ConfigError
 from ift_sagemaker.wire.template import PromptTemplate
 
-DEFAULT_MEMORY = 256 << 20
-MINIMUM_MEMORY = 1 << 20
 _PROGRESS_ROWS = 5_000
 
 Destination = str | PathLike[str]
@@ -65,13 +63,7 @@ class Work:
     template: PromptTemplate | None = None
 
     def __post_init__(self) -> None:
-        if self.memory_bytes < MINIMUM_MEMORY:
-            raise ConfigError(
-                f"memory_bytes is {MINIMUM_MEMORY} or more, got {self.memory_bytes}",
-                field="memory_bytes",
-                value=self.memory_bytes,
-                allowed=f"{MINIMUM_MEMORY} or more",
-            )
+        check_memory(self.memory_bytes)
 
 
 @dataclass(frozen=True)
