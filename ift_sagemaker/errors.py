@@ -52,6 +52,11 @@ class IFTError(Exception):
         for name, value in fields.items():
             setattr(self, name, value)
 
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The facts that the error carries, by name."""
+        return self._fields
+
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (type(self), self.message, self._fields))
 

@@ -15,8 +15,8 @@ from ift_sagemaker.catalog.models import Road
 from ift_sagemaker.catalog.prices import PriceBook
 from ift_sagemaker.catalog.weights import Weights, WeightsCache
 from ift_sagemaker.data import InstructionDataset
-from ift_sagemaker.data.outgoing import of_dataset
-from ift_sagemaker.data.sources import REMOTE, Stored
+from ift_sagemaker.data.reading.sources import REMOTE, Stored
+from ift_sagemaker.data.sending.outgoing import of_dataset
 from ift_sagemaker.errors import ConfigError, UnsupportedError, WeightsError
 from ift_sagemaker.plan.calibration import Calibration
 from ift_sagemaker.plan.calls import RoutePlan

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.data import InstructionDataset
-from ift_sagemaker.data.sources import REMOTE, Stored
+from ift_sagemaker.data.reading.sources import REMOTE, Stored
 from ift_sagemaker.errors import ConfigError
 from ift_sagemaker.wire.template import PromptTemplate
 

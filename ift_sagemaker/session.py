@@ -17,8 +17,8 @@ from ift_sagemaker.catalog.prices import PriceBook
 from ift_sagemaker.catalog.weights import WeightsCache
 from ift_sagemaker.contract import names
 from ift_sagemaker.data import InstructionDataset
-from ift_sagemaker.data.manifest import DATA_PREFIX, UploadedData
-from ift_sagemaker.data.sources import Stored
+from ift_sagemaker.data.reading.sources import Stored
+from ift_sagemaker.data.sending.manifest import DATA_PREFIX, UploadedData
 from ift_sagemaker.endpoint import Endpoint
 from ift_sagemaker.evaluation import Evaluation
 from ift_sagemaker.launching import Launcher

@@ -12,9 +12,9 @@ from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.aws.transfer import Objects, split_uri
 from ift_sagemaker.aws.upload import Sending, Sent
 from ift_sagemaker.data import InstructionDataset
-from ift_sagemaker.data.manifest import DATA_PREFIX, UploadedData
-from ift_sagemaker.data.outgoing import Outgoing, OutgoingSet, of_dataset, of_path
-from ift_sagemaker.data.sources import Stored
+from ift_sagemaker.data.reading.sources import Stored
+from ift_sagemaker.data.sending.manifest import DATA_PREFIX, UploadedData
+from ift_sagemaker.data.sending.outgoing import Outgoing, OutgoingSet, of_dataset, of_path
 from ift_sagemaker.errors import ConfigError
 from ift_sagemaker.plan.plans import JobPlan
 from ift_sagemaker.reading import Data

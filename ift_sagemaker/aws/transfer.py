@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from ift_sagemaker.aws.errors import translated
 from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.aws.upload import ObjectUpload, Progress, Sending, Sent
-from ift_sagemaker.data.outgoing import Outgoing
+from ift_sagemaker.data.sending.outgoing import Outgoing
 from ift_sagemaker.errors import (
     AccessDeniedError,
     AWSError,

@@ -7,6 +7,7 @@ object is in place.
     nothing there      → create, If-None-Match: *
     another content    → replace, If-Match: its ETag
     412, 409 or 404    → somebody was quicker: look again
+    400 InvalidPart    → somebody sends the same upload: look again
 
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
@@ -24,8 +25,8 @@ from typing import Any
 
 from ift_sagemaker.aws.errors import translated
 from ift_sagemaker.aws.retry import Patience
-from ift_sagemaker.data.manifest import PART_BYTES, Part, composite
-from ift_sagemaker.data.outgoing import Outgoing, changed, hashed, size_of
+from ift_sagemaker.data.sending.manifest import PART_BYTES, Part, composite
+from ift_sagemaker.data.sending.outgoing import Outgoing, changed, hashed, size_of
 from ift_sagemaker.errors import (
     AccessDeniedError,
     AWSError,
@@ -36,7 +37,8 @@ from ift_sagemaker.errors import (
 
 CHECKSUM_METADATA = "ift-sha256"
 MAX_STARTS = 5
-_OVERTAKEN = frozenset({"NoSuchUpload", "NoSuchKey"})
+_OVERTAKEN = frozenset({"NoSuchUpload", "NoSuchKey", "InvalidPart"})
+"""Another run ended the upload, removed the object, or carries on the same upload and sent a part again."""
 _CONFLICT_PAUSE_IN_SECONDS = 0.5
 Progress = Callable[[int], None]
 
@@ -96,8 +98,8 @@ class ObjectUpload:
             self._refuse_own(there)
             try:
                 self._send_over(there)
-            except (ResourceInUseError, ResourceNotFoundError) as error:
-                if isinstance(error, ResourceNotFoundError) and error.code not in _OVERTAKEN:
+            except (ResourceInUseError, ResourceNotFoundError, RequestRejectedError) as error:
+                if not isinstance(error, ResourceInUseError) and error.code not in _OVERTAKEN:
                     raise
                 self._count(-self._counted)
                 self.patience.sleep(_CONFLICT_PAUSE_IN_SECONDS * self.patience.jitter())

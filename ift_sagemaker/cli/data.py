@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ift_sagemaker.cli.options import as_json, parse_settings, print_json, session_of
-from ift_sagemaker.cli.rows import source_of, storage_options, template_of, template_option
+from ift_sagemaker.cli.options import as_json, print_json, session_of
+from ift_sagemaker.cli.rows import rows_options, seen_by, source_of
 from ift_sagemaker.cli.sharded import REMOTE, is_sharded, running_of, sharding_options
 from ift_sagemaker.errors import ConfigError
 
@@ -17,28 +17,14 @@ if TYPE_CHECKING:
     from ift_sagemaker.data import Conversion
     from ift_sagemaker.processing.sharded import ConvertedData
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def source_options(command: F) -> F:
-    """Adds --format and --field."""
-    for option in (
-        click.option("--field", "fields", multiple=True, metavar="NAME=COLUMN", help="As for `ift train`."),
-        click.option("--format", "format_", help="How rows are written; default: as the first ones look."),
-    ):
-        command = option(command)
-    return command
-
 
 @click.command()
 @click.argument("source", type=click.Path())
 @click.argument("destination", type=click.Path())
 @click.option("--to", required=True, help="The target; see `ift data targets`.")
-@template_option
 @click.option("--labels", type=click.Path(dir_okay=False, exists=True), help="JSON: a number for each label.")
 @click.option("--images-at", metavar="S3_URI", help="Where the written images will lie in S3.")
-@source_options
-@storage_options
+@rows_options
 @sharding_options
 @as_json
 def convert(
@@ -81,9 +67,7 @@ def _here(source: str, destination: str, to: str, options: Mapping[str, Any]) ->
         source_of(source, options),
         destination,
         to=to,
-        format=options["format_"],
-        fields=parse_settings(options["fields"], "--field") or None,
-        template=template_of(options["template"]),
+        **seen_by(options),
         labels=_labels(options["labels"]),
         images_at=options["images_at"],
     )
@@ -100,9 +84,7 @@ def _in_jobs(source: str, destination: str, to: str, options: Mapping[str, Any])
         source,
         destination,
         to=to,
-        format=options["format_"],
-        fields=parse_settings(options["fields"], "--field") or None,
-        template=template_of(options["template"]),
+        **seen_by(options),
         running=running_of(options),
     )
 
@@ -110,7 +92,7 @@ def _in_jobs(source: str, destination: str, to: str, options: Mapping[str, Any])
 def _labels(path: str | None) -> Any:
     if path is None:
         return None
-    from ift_sagemaker.data.lines import strict_loads
+    from ift_sagemaker.data.reading.lines import strict_loads
 
     try:
         values = strict_loads(Path(path).read_text("utf-8"))

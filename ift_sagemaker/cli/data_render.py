@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ift_sagemaker.cli.data import source_options
-from ift_sagemaker.cli.options import as_json, parse_settings, print_json
-from ift_sagemaker.cli.rows import (
-    source_of,
-    storage_options,
-    template_of,
-    template_option,
-    tokenizer_of,
-    tokenizer_option,
-)
+from ift_sagemaker.cli.options import as_json, print_json
+from ift_sagemaker.cli.rows import read_rows, rows_options, tokenizer_of, tokenizer_option
 
 if TYPE_CHECKING:
     from ift_sagemaker.data import RenderedRow
@@ -24,13 +16,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("source", type=click.Path())
-@template_option
 @tokenizer_option
 @click.option(
     "--rows", type=click.IntRange(min=1), default=3, show_default=True, help="How many, from the first."
 )
-@source_options
-@storage_options
+@rows_options
 @as_json
 def render(source: str, rows: int, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Show rows exactly as the model will see them, with the trained part marked.
@@ -38,14 +28,7 @@ def render(source: str, rows: int, as_json: bool, **options: Any) -> None:  # no
     With --tokenizer the text is that of the very tokens that are trained on. The trained part is green in a
     terminal and stands in ⟦brackets⟧ elsewhere; --json gives spans of characters.
     """
-    from ift_sagemaker.data import InstructionDataset
-
-    data = InstructionDataset.read(
-        source_of(source, options),
-        format=options["format_"],
-        fields=parse_settings(options["fields"], "--field") or None,
-        template=template_of(options["template"]),
-    )
+    data = read_rows(source, options)
     rendered = data.render(tokenizer_of(options["tokenizer"]), rows=rows)
     if as_json:
         print_json([row.to_dict() for row in rendered])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ift_sagemaker.cli.options import as_json, parse_settings, print_json
+from ift_sagemaker.cli.options import as_json, print_json
+from ift_sagemaker.cli.rows import bytes_of, memory_option, rows_options, seen_by, source_of, storage_options
 from ift_sagemaker.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,40 +17,25 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_OF_ROWS = ("format_", "fields", "template", "target", "region")
+_COUNTED = {"filter": "dropped by ", "dedupe": "dropped ", "mix": "from "}
 _SEED = click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another draw.")
 
 
 def _files(command: F) -> F:
-    """Adds SRC, DST and what every verb has."""
-    for option in (click.argument("destination", metavar="DST"), click.argument("source", metavar="SRC")):
-        command = option(command)
-    return _limits(command)
+    """Adds SRC and DST."""
+    return click.argument("source", metavar="SRC")(click.argument("destination", metavar="DST")(command))
 
 
 def _limits(command: F) -> F:
-    memory = click.option(
-        "--memory-mb",
-        type=click.IntRange(min=1),
-        default=256,
-        show_default=True,
-        help="What may be held in memory; more lies beside DST.",
-    )
-    return memory(as_json(command))
-
-
-def _seeing(command: F) -> F:
-    """Adds --format and --field."""
-    for option in (
-        click.option("--field", "fields", multiple=True, metavar="NAME=COLUMN", help="As for `ift train`."),
-        click.option("--format", "format_", help="How rows are written; default: as the first ones look."),
-    ):
-        command = option(command)
-    return command
+    """Adds what every verb has: --memory and --json."""
+    return memory_option(as_json(command))
 
 
 @click.command()
 @_files
-@_seeing
+@rows_options
+@_limits
 @click.option("--test-size", type=float, default=0.1, show_default=True, help="Share of rows for test.")
 @click.option("--validation-size", type=float, help="Share of rows for validation; default: none.")
 @click.option("--stratify", metavar="FIELD", help="Keep the shares of its values; `label`: of the answers.")
@@ -74,8 +61,9 @@ def split(source: str, destination: str, compress: str | None, **options: Any) -
 
 @click.command()
 @_files
-@_seeing
-@click.option("--near", is_flag=True, help="Near duplicates go too (80 % of word shingles in common).")
+@rows_options
+@_limits
+@click.option("--near", is_flag=True, help="Near duplicates go too; `check` calls them so as well.")
 @click.option(
     "--by",
     type=click.Choice(["example", "prompt", "row"]),
@@ -92,7 +80,8 @@ def dedupe(source: str, destination: str, **options: Any) -> None:
 
 @click.command("filter")
 @_files
-@_seeing
+@rows_options
+@_limits
 @click.option(
     "--where",
     multiple=True,
@@ -113,6 +102,8 @@ def filter_command(source: str, destination: str, **options: Any) -> None:
 @click.option("--count", type=int, help="Rows, exactly.")
 @click.option("--share", type=float, help="Share of rows, over 0 and under 1.")
 @_SEED
+@storage_options
+@_limits
 def sample(source: str, destination: str, **options: Any) -> None:
     """Write rows drawn at random, in their order, to the new file DST: --count or --share."""
     from ift_sagemaker.data import sample_rows
@@ -123,6 +114,8 @@ def sample(source: str, destination: str, **options: Any) -> None:
 @click.command()
 @_files
 @_SEED
+@storage_options
+@_limits
 def shuffle(source: str, destination: str, **options: Any) -> None:
     """Write rows in a random order to the new file DST. More rows than memory holds are fine."""
     from ift_sagemaker.data import shuffle_rows
@@ -141,12 +134,14 @@ def shuffle(source: str, destination: str, **options: Any) -> None:
     help="End with the last row of any source, or when all had theirs (shorter ones begin again).",
 )
 @_SEED
+@storage_options
 @_limits
 def mix(sources: tuple[str, ...], destination: str, **options: Any) -> None:
     """Write rows of several sources, in proportion to their weights, to the new file DST."""
     from ift_sagemaker.data import mix_rows
 
-    _run("mix", options, mix_rows, _weights(sources), destination)
+    weights = {source_of(path, options): weight for path, weight in _weights(sources).items()}
+    _run("mix", options, mix_rows, weights, destination)
 
 
 def _weights(sources: tuple[str, ...]) -> dict[str, float]:
@@ -174,18 +169,20 @@ def _run(
     verb: str,
     options: dict[str, Any],
     shape: Callable[..., Shaped],
-    *places: Any,
+    source: Any,
+    destination: str,
     **more: Any,
 ) -> None:
     """Shapes with a bar on stderr, and tells what was done."""
     from ift_sagemaker.report.rows_bar import RowsBar
 
-    for_machines, memory = options.pop("as_json"), options.pop("memory_mb")
+    for_machines, memory = options.pop("as_json"), bytes_of(options.pop("memory"))
+    rows = source_of(source, options) if isinstance(source, str) else source
     if "fields" in options:
-        options["fields"] = parse_settings(options["fields"], "--field") or None
-        options["format"] = options.pop("format_")
+        more |= seen_by(options)
+    own = {name: value for name, value in options.items() if name not in _OF_ROWS}
     with RowsBar(verb) as bar:
-        done = shape(*places, **options, **more, memory_bytes=memory << 20, on_progress=bar)
+        done = shape(rows, destination, **own, **more, memory_bytes=memory, on_progress=bar)
     if for_machines:
         print_json(done.to_dict())
         return
@@ -193,9 +190,13 @@ def _run(
 
 
 def _told(done: Shaped) -> list[str]:
-    files = ", ".join(f"{name} {rows}" for name, rows in done.files.items())
-    lines = [f"{done.read} rows -> {done.destination}: {files}"]
-    lines += [f"  {name}: {count}" for name, count in done.counts.items()]
+    """One line for what was read and made, one for each thing that was counted."""
+    rows = f"{done.written} rows"
+    if list(done.files) != [PurePath(done.destination).name]:
+        rows = ", ".join(f"{name} {count}" for name, count in done.files.items())
+    what = _COUNTED.get(done.verb, "")
+    lines = [f"{done.read} rows -> {done.destination}: {rows}"]
+    lines += [f"  {what}{name}: {count}" for name, count in done.counts.items()]
     for value, parts in done.strata.items():
         lines.append(f"  {value!r}: {', '.join(f'{part} {count}' for part, count in parts.items())}")
     return lines

@@ -6,20 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ift_sagemaker.cli.data import source_options
-from ift_sagemaker.cli.options import as_json, parse_settings, print_json
-from ift_sagemaker.cli.rows import (
-    source_of,
-    storage_options,
-    template_of,
-    template_option,
-    tokenizer_of,
-    tokenizer_option,
-)
+from ift_sagemaker.cli.options import as_json, print_json
+from ift_sagemaker.cli.rows import read_rows, rows_options, tokenizer_of, tokenizer_option
 
 if TYPE_CHECKING:
-    from ift_sagemaker.data.packing import Packing
-    from ift_sagemaker.data.statistics import DatasetStats
+    from ift_sagemaker.data.tokens.packing import Packing
+    from ift_sagemaker.data.tokens.statistics import DatasetStats
 
 _BAR = 40
 _SHOWN_LINES = 10
@@ -27,30 +19,22 @@ _SHOWN_LINES = 10
 
 @click.command()
 @click.argument("source", type=click.Path())
-@template_option
 @tokenizer_option
 @click.option(
     "--max-length", type=click.IntRange(min=1), help="Tokens a sequence; default: max_input_length's."
 )
 @click.option("--exact", is_flag=True, help="Count every row instead of a sample of 2,000.")
-@source_options
-@storage_options
+@rows_options
 @as_json
 def stats(source: str, max_length: int | None, exact: bool, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Rows, columns, characters and tokens, how they pack, and which rows are over-long.
 
     Tokens are counted by --tokenizer, in a sample with an error bar unless --exact; without a tokenizer they
-    are estimated at AWS's planning figure of 6 characters a token.
+    are estimated from characters, as `ift plan` does.
     """
-    from ift_sagemaker.data import InstructionDataset
     from ift_sagemaker.data.dataset import DEFAULT_LENGTH
 
-    data = InstructionDataset.read(
-        source_of(source, options),
-        format=options["format_"],
-        fields=parse_settings(options["fields"], "--field") or None,
-        template=template_of(options["template"]),
-    )
+    data = read_rows(source, options)
     tokenizer = tokenizer_of(options["tokenizer"])
     figures = data.stats(tokenizer, max_length=max_length or DEFAULT_LENGTH, exact=exact)
     if as_json:
@@ -63,6 +47,8 @@ def _lines(stats: DatasetStats) -> list[str]:
     tokens = stats.tokens
     about = "about " if tokens.counted < stats.rows or tokens.error is None else ""
     bar = f" ± {tokens.error:,}" if tokens.error else ""
+    if tokens.error is None:
+        bar = f", {tokens.low:,} to {tokens.high:,}"
     of = f", {tokens.counted:,} of {stats.rows:,} rows counted" if tokens.counted < stats.rows else ""
     columns = (f"{name} ({count:,})" for name, count in stats.columns.items())
     spread = f"mean {tokens.mean}, median {tokens.median}, 95 % within {tokens.p95}, longest {tokens.maximum}"
@@ -93,6 +79,8 @@ def _packed(packing: Packing, about: str) -> list[str]:
 
 
 def _bars(histogram: tuple[tuple[int, int, int], ...]) -> list[str]:
+    first = next(place for place, (_, _, count) in enumerate(histogram) if count)
+    histogram = histogram[first:]  # no bars for lengths that no row is as short as
     most = max(count for _, _, count in histogram)
     width = len(str(histogram[-1][1]))
     return [

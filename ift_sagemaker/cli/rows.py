@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ift_sagemaker.cli.options import session_of
+from ift_sagemaker.cli.options import parse_settings, session_of
+from ift_sagemaker.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ift_sagemaker.data.sources import Source
+    from ift_sagemaker.data import InstructionDataset
+    from ift_sagemaker.data.reading.sources import Source
     from ift_sagemaker.wire.template import PromptTemplate
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 template_option = click.option(
     "--template", metavar="NAME|FILE", help="alpaca, dolly or plain, or a JumpStart template.json."
 )
 tokenizer_option = click.option(
     "--tokenizer", metavar="MODEL|PATH", help="A pulled model's tokenizer, or a folder with tokenizer.json."
+)
+
+
+memory_option = click.option(
+    "--memory",
+    default="256MB",
+    show_default=True,
+    help="What may be held in memory, such as 1GB; the rest is in files.",
 )
 
 
@@ -36,9 +49,47 @@ def storage_options(command: F) -> F:
     return command
 
 
+def rows_options(command: F) -> F:
+    """Adds --template, --format and --field, which `seen_by` reads, and where `s3://` addresses are."""
+    for option in (
+        storage_options,
+        click.option("--field", "fields", multiple=True, metavar="NAME=COLUMN", help="As for `ift train`."),
+        click.option("--format", "format_", help="How rows are written; default: as the first ones look."),
+        template_option,
+    ):
+        command = option(command)
+    return command
+
+
+def seen_by(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What --format, --field and --template say of rows, as readers take it."""
+    return {
+        "format": options["format_"],
+        "fields": parse_settings(options["fields"], "--field") or None,
+        "template": template_of(options["template"]),
+    }
+
+
+def read_rows(address: str, options: Mapping[str, Any]) -> InstructionDataset:
+    """The instruction rows at a path or an `s3://` address."""
+    from ift_sagemaker.data import InstructionDataset
+
+    return InstructionDataset.read(source_of(address, options), **seen_by(options))
+
+
+def bytes_of(text: str) -> int:
+    """What --memory says, `256MB`, `1G` or `300000`, as a number of bytes; raises ConfigError."""
+    found = re.fullmatch(r"(\d+) ?([KMG]?)i?B?", text.strip(), re.IGNORECASE | re.ASCII)
+    if not found:
+        raise ConfigError(
+            f"--memory {text!r}: write a number of bytes, as in 256MB", field="--memory", value=text
+        )
+    return int(found[1]) * _UNITS[found[2].upper()]
+
+
 def source_of(address: str, options: Mapping[str, Any]) -> Source:
     """The rows at a path or, by a session, at an `s3://` address."""
-    from ift_sagemaker.data.sources import REMOTE
+    from ift_sagemaker.data.reading.sources import REMOTE
 
     if not address.startswith(REMOTE):
         return address

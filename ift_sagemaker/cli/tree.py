@@ -10,9 +10,13 @@ import click
 
 from ift_sagemaker import __version__
 from ift_sagemaker.cli.exits import INTERRUPTED, exit_code
+from ift_sagemaker.cli.options import print_error
 from ift_sagemaker.errors import IFTError
 
 Commands = Mapping[str, tuple[str, str]]
+
+_STARTING = ("train", "evaluate", "deploy", "jobs", "endpoints")
+"""Commands that start a job or an endpoint, or wait for one."""
 
 
 class LazyGroup(click.Group):
@@ -44,12 +48,11 @@ class RootGroup(LazyGroup):
         try:
             return super().invoke(ctx)
         except IFTError as error:
-            click.echo(f"error: {error}", err=True)
+            print_error(ctx, error)
             ctx.exit(exit_code(error))
         except KeyboardInterrupt:
-            click.echo(
-                "interrupted; what was started goes on: see `ift jobs list`, `ift endpoints list`", err=True
-            )
+            goes_on = "; what was started goes on: see `ift jobs list`, `ift endpoints list`"
+            click.echo(f"interrupted{goes_on if ctx.invoked_subcommand in _STARTING else ''}", err=True)
             ctx.exit(INTERRUPTED)
 
 

@@ -7,43 +7,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ift_sagemaker.data.conversion import Conversion, convert
+from ift_sagemaker.data.checking.depth import RULES, Depth
+from ift_sagemaker.data.checking.report import DatasetReport, LengthStats
+from ift_sagemaker.data.converting.conversion import Conversion, convert
+from ift_sagemaker.data.converting.targets import TARGETS
 from ift_sagemaker.data.dataset import InstructionDataset
-from ift_sagemaker.data.depth import RULES, Depth
-from ift_sagemaker.data.finding import Finding
-from ift_sagemaker.data.formats import FORMATS
-from ift_sagemaker.data.rendering import RenderedRow
-from ift_sagemaker.data.report import DatasetReport, LengthStats
-from ift_sagemaker.data.statistics import DatasetStats
-from ift_sagemaker.data.targets import TARGETS
-from ift_sagemaker.data.tokenizer import ModelTokenizer
-from ift_sagemaker.data.tokens import TokenCounter
+from ift_sagemaker.data.rows.finding import Finding
+from ift_sagemaker.data.rows.formats import FORMATS
+from ift_sagemaker.data.tokens.counter import TokenCounter
+from ift_sagemaker.data.tokens.rendering import RenderedRow
+from ift_sagemaker.data.tokens.statistics import DatasetStats
+from ift_sagemaker.data.tokens.tokenizer import ModelTokenizer
 
 if TYPE_CHECKING:
-    from ift_sagemaker.data.checking import check as check
-    from ift_sagemaker.data.examination import Examination as Examination
-    from ift_sagemaker.data.filtering import Condition as Condition
-    from ift_sagemaker.data.filtering import filter_rows as filter_rows
-    from ift_sagemaker.data.mixing import mix_rows as mix_rows
-    from ift_sagemaker.data.partition import dedupe_rows as dedupe_rows
-    from ift_sagemaker.data.partition import split_rows as split_rows
-    from ift_sagemaker.data.shaping import Progress as Progress
-    from ift_sagemaker.data.shaping import Shaped as Shaped
-    from ift_sagemaker.data.shuffling import sample_rows as sample_rows
-    from ift_sagemaker.data.shuffling import shuffle_rows as shuffle_rows
+    from ift_sagemaker.data.checking.check import check as check
+    from ift_sagemaker.data.checking.examination import Examination as Examination
+    from ift_sagemaker.data.shaping.filtering import Condition as Condition
+    from ift_sagemaker.data.shaping.filtering import filter_rows as filter_rows
+    from ift_sagemaker.data.shaping.mixing import mix_rows as mix_rows
+    from ift_sagemaker.data.shaping.partition import dedupe_rows as dedupe_rows
+    from ift_sagemaker.data.shaping.partition import split_rows as split_rows
+    from ift_sagemaker.data.shaping.shuffling import sample_rows as sample_rows
+    from ift_sagemaker.data.shaping.shuffling import shuffle_rows as shuffle_rows
+    from ift_sagemaker.data.shaping.work import Progress as Progress
+    from ift_sagemaker.data.shaping.work import Shaped as Shaped
 
 _MODULES = {
-    "Condition": "filtering",
-    "Examination": "examination",
-    "Progress": "shaping",
-    "Shaped": "shaping",
-    "check": "checking",
-    "dedupe_rows": "partition",
-    "filter_rows": "filtering",
-    "mix_rows": "mixing",
-    "sample_rows": "shuffling",
-    "shuffle_rows": "shuffling",
-    "split_rows": "partition",
+    "Condition": "shaping.filtering",
+    "Examination": "checking.examination",
+    "Progress": "shaping.work",
+    "Shaped": "shaping.work",
+    "check": "checking.check",
+    "dedupe_rows": "shaping.partition",
+    "filter_rows": "shaping.filtering",
+    "mix_rows": "shaping.mixing",
+    "sample_rows": "shaping.shuffling",
+    "shuffle_rows": "shaping.shuffling",
+    "split_rows": "shaping.partition",
 }
 
 __all__ = [

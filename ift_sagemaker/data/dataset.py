@@ -14,28 +14,24 @@ from typing import TYPE_CHECKING, Any, overload
 
 import jsonlines
 
-from ift_sagemaker.data.containers import read_files, template_beside
-from ift_sagemaker.data.conversion import canonical_rows, shape_for
-from ift_sagemaker.data.fields import FieldMap, value_at
-from ift_sagemaker.data.finding import Finding, Findings
-from ift_sagemaker.data.formats import DETECTION_ROWS, Format, RowShape
-from ift_sagemaker.data.instruction import OPTIONAL_FIELDS, Row
-from ift_sagemaker.data.rendering import RenderedRow, render_row
-from ift_sagemaker.data.report import DatasetReport
-from ift_sagemaker.data.rules import RowRules, rules_of
-from ift_sagemaker.data.sight import LABEL, plain_text
-from ift_sagemaker.data.sources import Source
-from ift_sagemaker.data.split import check_shares, split_by_prompt
-from ift_sagemaker.data.statistics import (
-    SAMPLE_ROWS,
-    DatasetStats,
-    characters_of,
-    filled_columns,
-    token_stats,
-)
-from ift_sagemaker.data.tokenizer import ModelTokenizer
-from ift_sagemaker.data.tokens import TokenCounter
-from ift_sagemaker.errors import ConfigError, TemplateError, UnsupportedError
+from ift_sagemaker.data.checking.report import DatasetReport
+from ift_sagemaker.data.converting.conversion import canonical_rows, learnable_shape
+from ift_sagemaker.data.reading.containers import read_files, template_beside
+from ift_sagemaker.data.reading.frames import present, rows_of_frame
+from ift_sagemaker.data.reading.sources import Source
+from ift_sagemaker.data.rows.fields import FieldMap, value_at
+from ift_sagemaker.data.rows.finding import Finding, Findings
+from ift_sagemaker.data.rows.formats import Format
+from ift_sagemaker.data.rows.instruction import OPTIONAL_FIELDS, Row
+from ift_sagemaker.data.rows.pairs import asked_in
+from ift_sagemaker.data.rows.rules import RowRules, rules_of
+from ift_sagemaker.data.shaping.sight import LABEL, plain_text
+from ift_sagemaker.data.shaping.split import check_shares, split_by_prompt
+from ift_sagemaker.data.tokens import statistics
+from ift_sagemaker.data.tokens.counter import TokenCounter
+from ift_sagemaker.data.tokens.rendering import RenderedRow, render_row
+from ift_sagemaker.data.tokens.tokenizer import ModelTokenizer
+from ift_sagemaker.errors import ConfigError, TemplateError
 from ift_sagemaker.wire.hyperparameters import parse_hyperparameters
 from ift_sagemaker.wire.rows import TRAIN_FILE, encode_row, to_messages
 from ift_sagemaker.wire.template import ALPACA, TEMPLATE_FILE, PromptTemplate
@@ -43,8 +39,8 @@ from ift_sagemaker.wire.template import ALPACA, TEMPLATE_FILE, PromptTemplate
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ift_sagemaker.data.depth import Depth
-    from ift_sagemaker.data.partition import By
+    from ift_sagemaker.data.checking.depth import Depth
+    from ift_sagemaker.data.shaping.partition import By
 
 DEFAULT_LENGTH = int(parse_hyperparameters({})["max_input_length"])
 """Tokens of the longest row that a run takes unless it says otherwise."""
@@ -122,7 +118,7 @@ class InstructionDataset:
         template: PromptTemplate | None = None,
     ) -> InstructionDataset:
         """A dataset of a frame's rows; missing values count as absent fields."""
-        numbered = list(enumerate(_plain_rows(frame), start=1))
+        numbered = list(enumerate(rows_of_frame(frame), start=1))
         return cls._checked(numbered, Findings("<frame>"), format, fields, template)
 
     @classmethod
@@ -146,7 +142,7 @@ class InstructionDataset:
                 field="rows",
                 allowed="a Dataset or an IterableDataset",
             )
-        numbered = list(enumerate(map(_present, islice(rows, limit)), start=1))
+        numbered = list(enumerate(map(present, islice(rows, limit)), start=1))
         return cls._checked(numbered, Findings("<datasets>"), format, fields, template)
 
     @classmethod
@@ -163,7 +159,7 @@ class InstructionDataset:
         if not mapped:
             findings.add(0, "", "empty-file", "has no rows")
             findings.raise_errors()
-        shape = _shape(format_name, template, [row for _, row in mapped], findings)
+        shape = learnable_shape(format_name, template, [row for _, row in mapped], findings)
         rows = list(canonical_rows(iter(mapped), shape))
         if template is not None:
             template.check({*OPTIONAL_FIELDS, *chain.from_iterable(row for _, row in rows)})
@@ -203,10 +199,7 @@ class InstructionDataset:
 
     def prompt(self, row: Mapping[str, Any]) -> str:
         """What the model is asked. A chat of several turns is written out as `role: content` lines."""
-        turns = to_messages(row, self.template)[:-1]
-        if len(turns) == 1 and turns[0]["role"] == "user":
-            return turns[0]["content"]
-        return "\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
+        return asked_in(to_messages(row, self.template)[:-1])
 
     def completion(self, row: Mapping[str, Any]) -> str:
         """What the model is to answer."""
@@ -221,7 +214,7 @@ class InstructionDataset:
         self, *, against: InstructionDataset | None = None, depth: Depth | None = None
     ) -> DatasetReport:
         """Warnings and figures. With `against`, also rows whose prompt is there too, or nearly (leakage)."""
-        from ift_sagemaker.data.examination import Examination
+        from ift_sagemaker.data.checking.examination import Examination
 
         with Examination(depth) as examination:
             tally = examination.tally
@@ -261,7 +254,7 @@ class InstructionDataset:
         max_length: int = DEFAULT_LENGTH,
         exact: bool = False,
         seed: int = 0,
-    ) -> DatasetStats:
+    ) -> statistics.DatasetStats:
         """Rows, columns, characters and tokens, and how they pack into sequences of `max_length` tokens.
 
         By `tokenizer` the tokens of 2,000 rows drawn by `seed` are counted and those of all told with an
@@ -274,18 +267,18 @@ class InstructionDataset:
             )
         conversations = [to_messages(row, self.template) for row in self._rows]
         counter = TokenCounter(_tokenizer(tokenizer))
-        return DatasetStats(
+        return statistics.DatasetStats(
             self.path,
             self.format,
             len(self),
-            filled_columns(self._rows),
-            sum(map(characters_of, conversations)),
-            token_stats(
+            statistics.filled_columns(self._rows),
+            sum(map(statistics.characters_of, conversations)),
+            statistics.token_stats(
                 conversations,
                 self._lines,
                 counter,
                 max_length=max_length,
-                sample=None if exact else SAMPLE_ROWS,
+                sample=None if exact else statistics.SAMPLE_ROWS,
                 seed=seed,
             ),
         )
@@ -320,7 +313,7 @@ class InstructionDataset:
         near: bool = False,
     ) -> tuple[InstructionDataset, ...]:
         """(train, test), or (train, validation, test): a partition that keeps the order and never parts rows
-        of the same prompt, nor, with `near`, of prompts that share 80 % of their shingles.
+        of the same prompt, nor, with `near`, of prompts nearly the same (see `split_rows`).
 
         `test_size` is the share of rows for test, over 0 and under 1: n rows with different prompts give
         round(n * test_size) test rows, at least 1 and leaving at least 1. Where prompts repeat it may be
@@ -332,7 +325,7 @@ class InstructionDataset:
         if validation_size is None and stratify is None and not near:
             train, test = split_by_prompt(prompts, test_size=test_size, seed=seed)
             return self._subset(train), self._subset(test)
-        from ift_sagemaker.data.parting import sides_of
+        from ift_sagemaker.data.shaping.parting import sides_of
 
         shares = check_shares(test_size, validation_size)
         sides = sides_of(prompts, self._strata(stratify), shares, seed=seed, near=near)
@@ -361,8 +354,8 @@ class InstructionDataset:
 
     def dedupe(self, *, near: bool = False, by: By = "example") -> InstructionDataset:
         """Without repetitions, the first of equal rows kept; see `dedupe_rows` for `near` and `by`."""
-        from ift_sagemaker.data.partition import compared
-        from ift_sagemaker.data.repeats import kept_of
+        from ift_sagemaker.data.shaping.partition import compared
+        from ift_sagemaker.data.shaping.repeats import kept_of
 
         return self._subset(
             kept_of(
@@ -375,14 +368,14 @@ class InstructionDataset:
         self, count: int | None = None, *, share: float | None = None, seed: int = 0
     ) -> InstructionDataset:
         """`count` rows or a `share` of them, in their order, as `sample_rows` chooses them."""
-        from ift_sagemaker.data.shuffling import check_wanted, sampled, wanted_of
+        from ift_sagemaker.data.shaping.shuffling import check_wanted, sampled, wanted_of
 
         check_wanted(count, share)
         return self._subset(sampled(len(self), wanted_of(len(self), count, share), seed))
 
     def shuffle(self, *, seed: int = 0) -> InstructionDataset:
         """The rows in the random order that `shuffle_rows` gives them."""
-        from ift_sagemaker.data.shuffling import shuffled
+        from ift_sagemaker.data.shaping.shuffling import shuffled
 
         return self._subset(shuffled(len(self), seed))
 
@@ -448,43 +441,8 @@ def _rules_of(template: PromptTemplate | None) -> RowRules:
     return rules_of("chat" if template is None else "alpaca", template)
 
 
-def _shape(
-    name: str | None, template: PromptTemplate | None, rows: Sequence[Row], findings: Findings
-) -> RowShape:
-    """The shape of rows that can be learnt as instructions or conversations."""
-    shape = shape_for(name, template, list(rows[:DETECTION_ROWS]), findings)
-    if template is not None and shape.canonical == "chat":
-        raise ConfigError(
-            f"{shape.name} rows take no template: the model's own chat template applies", field="template"
-        )
-    if shape.canonical not in ("alpaca", "chat"):
-        raise UnsupportedError(
-            f"{findings.path} has {shape.name} rows, which are no instructions: `ift data convert` writes"
-            " them for the services that learn from them",
-            feature=f"an InstructionDataset of {shape.name} rows",
-        )
-    return shape
-
-
 def _dumps(row: Row) -> str:
     return encode_row(row).decode().rstrip("\n")
-
-
-def _plain_rows(frame: pd.DataFrame) -> Iterator[Row]:
-    import pandas as pd
-
-    for row in frame.astype(object).to_dict("records"):
-        yield {
-            str(name): value.tolist() if hasattr(value, "tolist") else value
-            for name, value in row.items()
-            if not (pd.api.types.is_scalar(value) and pd.isna(value))
-        }
-
-
-def _present(row: Mapping[str, Any]) -> Row:
-    """A row of Hugging Face `datasets` in plain values; arrays and tensors become lists."""
-    plain = {str(name): value.tolist() if hasattr(value, "tolist") else value for name, value in row.items()}
-    return {name: value for name, value in plain.items() if value is not None}
 
 
 def _cell(value: Any) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 from ift_sagemaker.catalog.models import FoundationModel, Road
 from ift_sagemaker.data import TARGETS, InstructionDataset
-from ift_sagemaker.data.finding import Findings
-from ift_sagemaker.data.targets import NotHeldError, Sheet, Target
+from ift_sagemaker.data.converting.targets import NotHeldError, Sheet, Target
+from ift_sagemaker.data.rows.finding import Findings
 from ift_sagemaker.errors import ConfigError, UnsupportedError
 from ift_sagemaker.plan.routes.container import Rows
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from ift_sagemaker.catalog.images import training_image
 from ift_sagemaker.contract import names
 from ift_sagemaker.contract.storage import has_local_nvme
-from ift_sagemaker.data.order import ORDER_FILE, Piece, WorkOrder
+from ift_sagemaker.data.sharding.order import ORDER_FILE, Piece, WorkOrder
 from ift_sagemaker.plan.plans import PREFIX, Place, Upload, refuse_violations, tag_list
 from ift_sagemaker.plan.routes.container import TAG_FINGERPRINT, TAG_KIND, fingerprint_of
 from ift_sagemaker.wire.paths import ML_ROOT, PROGRAM_FILE

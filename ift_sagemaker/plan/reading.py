@@ -8,10 +8,10 @@ from pathlib import Path
 
 from ift_sagemaker.catalog.models import FoundationModel, Road
 from ift_sagemaker.data import InstructionDataset, convert
-from ift_sagemaker.data.containers import read_files
-from ift_sagemaker.data.conversion import shape_of
-from ift_sagemaker.data.finding import Findings
-from ift_sagemaker.data.formats import DETECTION_ROWS
+from ift_sagemaker.data.converting.conversion import shape_of
+from ift_sagemaker.data.reading.containers import read_files
+from ift_sagemaker.data.rows.finding import Findings
+from ift_sagemaker.data.rows.formats import DETECTION_ROWS
 from ift_sagemaker.errors import DatasetError
 from ift_sagemaker.plan.forms import IMAGES, form_of, pictures_from, rows_from, rows_of
 from ift_sagemaker.plan.routes.container import Rows

@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from ift_sagemaker.data import InstructionDataset
-from ift_sagemaker.data.tokenizer import ModelTokenizer
-from ift_sagemaker.data.tokens import TokenCounter
+from ift_sagemaker.data.tokens import counter
+from ift_sagemaker.data.tokens.counter import TokenCounter
+from ift_sagemaker.data.tokens.tokenizer import ModelTokenizer
 from ift_sagemaker.errors import ConfigError, TemplateError, UnsupportedError
 from ift_sagemaker.plan.quantities import Range
 from ift_sagemaker.wire.rows import to_messages
 
 SAMPLE = 1000
-CHARACTERS_PER_TOKEN = Range(2.5, 4.0, 6.0)
-"""6: AWS's planning figure. 2.8 to 4.4: SmolLM2's tokenizer on English rows and arithmetic (measured)."""
-TEMPLATE_TOKENS = Range(5, 30, 45)
-"""What a chat template adds to a row: its marks, and the default system prompt of some (about 20)."""
+CHARACTERS_PER_TOKEN = Range(*counter.CHARACTERS_PER_TOKEN)
+TEMPLATE_TOKENS = Range(*counter.TEMPLATE_TOKENS)
 _TWO_SIGMA = 2.0
 
 Row = Mapping[str, Any]

@@ -12,7 +12,7 @@ from ift_sagemaker.aws.errors import goes_on
 from ift_sagemaker.aws.logs import LogLine, Rest
 from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.contract import names
-from ift_sagemaker.data.outgoing import Outgoing
+from ift_sagemaker.data.sending.outgoing import Outgoing
 from ift_sagemaker.errors import (
     AttachError,
     AWSError,

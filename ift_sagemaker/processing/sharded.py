@@ -17,15 +17,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ift_sagemaker.data.checking import Check
-from ift_sagemaker.data.conversion import Conversion, check_count, target_named
-from ift_sagemaker.data.finding import Finding, Findings
-from ift_sagemaker.data.manifest import Manifest, ManifestFile, require_key
-from ift_sagemaker.data.order import REPORT_FILE, Piece, WorkOrder, piece_name
-from ift_sagemaker.data.outgoing import Outgoing, hashed
-from ift_sagemaker.data.report import DatasetReport
-from ift_sagemaker.data.report_reading import report_of
-from ift_sagemaker.data.targets import Sheet, Target
+from ift_sagemaker.data.checking.check import Check
+from ift_sagemaker.data.checking.report import DatasetReport
+from ift_sagemaker.data.checking.report_reading import report_of
+from ift_sagemaker.data.converting.conversion import Conversion, check_count
+from ift_sagemaker.data.converting.targets import Sheet, Target, target_named
+from ift_sagemaker.data.rows.finding import Finding, Findings
+from ift_sagemaker.data.sending.manifest import Manifest, ManifestFile, require_key
+from ift_sagemaker.data.sending.outgoing import Outgoing, hashed
+from ift_sagemaker.data.sharding.order import REPORT_FILE, Piece, WorkOrder, piece_name
 from ift_sagemaker.errors import (
     ConfigError,
     RequestRejectedError,
@@ -129,7 +129,7 @@ def convert(
     ConfigError for a destination that is there already, UnsupportedError for targets with images or labels
     that are numbered as they come.
     """
-    running, target = running or Running(), target_named(to)
+    running, target = running or Running(), target_named(to, "to")
     _refuse_target(target)
     _refuse_taken(session, destination)
     found = survey(session.at(source), format=format, fields=fields, template=template)

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from ift_sagemaker.data.containers import BESIDE, READERS, read_files, template_beside
-from ift_sagemaker.data.conversion import shape_for
-from ift_sagemaker.data.fields import FieldMap
-from ift_sagemaker.data.finding import Findings
-from ift_sagemaker.data.formats import DETECTION_ROWS
-from ift_sagemaker.data.images import has_prompts
-from ift_sagemaker.data.labels import LABELS_FILE
-from ift_sagemaker.data.sources import SourceFile, Stored, found_at
+from ift_sagemaker.data.converting.conversion import shape_for
+from ift_sagemaker.data.reading.containers import BESIDE, READERS, read_files, template_beside
+from ift_sagemaker.data.reading.images import has_prompts
+from ift_sagemaker.data.reading.sources import SourceFile, Stored, found_at
+from ift_sagemaker.data.rows.fields import FieldMap
+from ift_sagemaker.data.rows.finding import Findings
+from ift_sagemaker.data.rows.formats import DETECTION_ROWS
+from ift_sagemaker.data.rows.labels import LABELS_FILE
 from ift_sagemaker.errors import UnsupportedError
 from ift_sagemaker.wire.template import PromptTemplate
 

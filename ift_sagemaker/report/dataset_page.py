@@ -5,10 +5,10 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from ift_sagemaker.data.figures import fragment
+from ift_sagemaker.data.checking.page import fragment
 
 if TYPE_CHECKING:
-    from ift_sagemaker.data.report import DatasetReport
+    from ift_sagemaker.data.checking.report import DatasetReport
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _STYLE = """

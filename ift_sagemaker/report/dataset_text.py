@@ -9,11 +9,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ift_sagemaker.data.report import blocks, share_text
+from ift_sagemaker.data.checking.report import blocks, share_text
 from ift_sagemaker.report.tables import to_text
 
 if TYPE_CHECKING:
-    from ift_sagemaker.data.report import DatasetReport
+    from ift_sagemaker.data.checking.report import DatasetReport
 
 _BAR = 24
 
@@ -23,14 +23,22 @@ def dataset_report(report: DatasetReport, columns: int | None = None) -> str:
     lines = [f"- {finding}\n" for finding in report.findings]
     if report.finding_count > len(report.findings):
         lines.append(f"and {report.finding_count - len(report.findings):,} more\n")
-    return to_text(Group(*_parts(report)), columns) + "".join(lines)
+    return f"{_title(report)}\n{to_text(Group(*_parts(report)), columns)}{''.join(lines)}"
+
+
+def _title(report: DatasetReport) -> str:
+    """Told apart from the tables, whose width would part an address."""
+    written = f", format {report.format}" if report.format else ""
+    target = f", for {report.target}" if report.target else ""
+    against = f", against {', '.join(report.against)}" if report.against else ""
+    return f"{report.path}: {report.rows:,} rows{written}{target}{against}"
 
 
 def _parts(report: DatasetReport) -> Iterator[RenderableType]:
-    made = f"{report.path}: {report.rows:,} rows, format {report.format}"
-    against = f", against {', '.join(report.against)}" if report.against else ""
-    yield Text(made + (f", for {report.target}" if report.target else "") + against)
     yield from _figures(report)
+    tokens = report.tokens
+    if tokens.total:
+        yield Text(f"tokens: {tokens.total:,}, longest row {tokens.longest:,} ({tokens.basis})")
     yield Text(f"errors: {report.error_count or 'none'}, warnings: {report.warning_count or 'none'}")
     if report.left_out:
         yield Text(f"not checked: {', '.join(report.left_out)}")

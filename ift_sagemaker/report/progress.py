@@ -12,6 +12,7 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -152,14 +153,23 @@ class _Sent(Protocol):
     def sent(self) -> int: ...
 
 
-class UploadBar:
-    """A callback for `Session.on_upload`: one bar an object on a terminal, nothing elsewhere."""
+class Bars:
+    """Bars with these columns behind their names, on a terminal as long as a `with` lasts; nothing elsewhere.
 
-    def __init__(self, console: Console | None = None) -> None:
+    With `transient` they vanish at the end.
+    """
+
+    def __init__(
+        self, *columns: ProgressColumn, console: Console | None = None, transient: bool = False
+    ) -> None:
         console = console or Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
-        self._tasks: dict[str, Any] = {}
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            *columns,
+            console=console,
+            disable=not console.is_terminal,
+            transient=transient,
+        )
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -169,6 +179,14 @@ class UploadBar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+
+
+class UploadBar(Bars):
+    """A callback for `Session.on_upload`: one bar an object."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        super().__init__(BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console)
+        self._tasks: dict[str, Any] = {}
 
     def __call__(self, sent: _Sent) -> None:
         if sent.key not in self._tasks:

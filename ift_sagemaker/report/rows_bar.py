@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TimeElapsedColumn
+
+from ift_sagemaker.report.progress import Bars
 
 
 class _Read(Protocol):
@@ -18,24 +19,13 @@ class _Read(Protocol):
     def total_bytes(self) -> int | None: ...
 
 
-class RowsBar:
-    """A callback for `on_progress` of the functions that shape rows: rows read, and how far that is."""
+class RowsBar(Bars):
+    """A callback for `on_progress` of what reads rows: how many, and how far that is."""
 
     def __init__(self, name: str, console: Console | None = None) -> None:
-        console = console or Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+        super().__init__(BarColumn(), TimeElapsedColumn(), console=console, transient=True)
         self._name = name
         self._task = self._progress.add_task(name, total=None)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
 
     def __call__(self, read: _Read) -> None:
         # rows are written closer or wider than they were, so their bytes only come near the file's

@@ -15,7 +15,7 @@ _MAIN = "import sys\nfrom ift_sagemaker.container import main\nsys.exit(main())\
 _PACKED = ("__init__.py", "errors.py", "wire", "container")
 _DATA_MAIN = """import sys
 try:
-    from ift_sagemaker.data.shards import main
+    from ift_sagemaker.data.sharding.shards import main
 except ModuleNotFoundError as error:
     sys.exit(f"ift: this image has no Python package {error.name}: name one that has it (--image)")
 sys.exit(main())

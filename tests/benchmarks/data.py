@@ -80,8 +80,8 @@ def _ours(target: str) -> Callable[[], Work]:
 
 def _checked(*, all_rules: bool) -> Callable[[], Work]:
     def prepared() -> Work:
-        from ift_sagemaker.data.checking import check
-        from ift_sagemaker.data.depth import EVERYTHING, ROWS_ALONE
+        from ift_sagemaker.data.checking.check import check
+        from ift_sagemaker.data.checking.depth import EVERYTHING, ROWS_ALONE
 
         depth = EVERYTHING if all_rules else ROWS_ALONE
         return lambda source, _: check(source, depth=depth).rows

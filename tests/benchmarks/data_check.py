@@ -12,11 +12,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from ift_sagemaker.data.checking import Check
-from ift_sagemaker.data.containers import read_files
-from ift_sagemaker.data.depth import EVERYTHING, ROWS_ALONE, RULES, Depth
-from ift_sagemaker.data.finding import Findings
-from ift_sagemaker.data.rules import plainly_good, rules_of
+from ift_sagemaker.data.checking.check import Check
+from ift_sagemaker.data.checking.depth import EVERYTHING, ROWS_ALONE, RULES, Depth
+from ift_sagemaker.data.reading.containers import read_files
+from ift_sagemaker.data.rows.finding import Findings
+from ift_sagemaker.data.rows.rules import plainly_good, rules_of
 from tests.benchmarks.data import write_rows
 
 

@@ -26,8 +26,8 @@ from typing import Any
 from ift_sagemaker import local
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.retry import Patience
-from ift_sagemaker.data.checking import Check
-from ift_sagemaker.data.depth import Depth
+from ift_sagemaker.data.checking.check import Check
+from ift_sagemaker.data.checking.depth import Depth
 from ift_sagemaker.local.state.settings import ROLE_ARN
 from ift_sagemaker.plan.processing import Fleet
 from ift_sagemaker.processing import sharded

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from tokenizers import Tokenizer
 
 from ift_sagemaker.data import ModelTokenizer, TokenCounter
-from ift_sagemaker.data.statistics import token_stats
+from ift_sagemaker.data.tokens.statistics import token_stats
 from ift_sagemaker.wire.rows import Message
 
 MAX_LENGTH = 256

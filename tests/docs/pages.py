@@ -12,7 +12,7 @@ import click
 from ift_sagemaker.catalog.weights import Weights, WeightsFile
 from ift_sagemaker.cli.tree import ift
 from ift_sagemaker.contract.shapes import service_model
-from ift_sagemaker.data.manifest import Manifest, ManifestFile
+from ift_sagemaker.data.sending.manifest import Manifest, ManifestFile
 from ift_sagemaker.local.reference.row import LABELS, Row
 from ift_sagemaker.local.reference.tables import OPERATIONS_BY_SERVICE, SETTINGS
 from ift_sagemaker.local.running.isolation import named

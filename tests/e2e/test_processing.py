@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from ift_sagemaker import local
 from ift_sagemaker.cli.tree import ift
 from ift_sagemaker.data import Depth, convert
-from ift_sagemaker.data.checking import Check
+from ift_sagemaker.data.checking.check import Check
 from ift_sagemaker.errors import ConfigError, DatasetError, ProcessingJobFailed, UnsupportedError
 from ift_sagemaker.plan.processing import Fleet
 from ift_sagemaker.processing import sharded

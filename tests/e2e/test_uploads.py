@@ -18,7 +18,7 @@ import pytest
 from ift_sagemaker import local
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.upload import Sending
-from ift_sagemaker.data.manifest import MIN_PART_BYTES
+from ift_sagemaker.data.sending.manifest import MIN_PART_BYTES
 from ift_sagemaker.session import Session
 
 KILLS = 20

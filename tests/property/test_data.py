@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ift_sagemaker.data import InstructionDataset, convert
-from ift_sagemaker.data.containers import read_files
-from ift_sagemaker.data.finding import Findings
-from ift_sagemaker.data.lines import read_objects
-from ift_sagemaker.data.targets import NOVA_RESERVED
+from ift_sagemaker.data.converting.targets import NOVA_RESERVED
+from ift_sagemaker.data.reading.containers import read_files
+from ift_sagemaker.data.reading.lines import read_objects
+from ift_sagemaker.data.rows.finding import Findings
 from ift_sagemaker.errors import DatasetError
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ift_sagemaker.data import DatasetReport, Depth, Examination, LengthStats
-from ift_sagemaker.data.checking import Check
-from ift_sagemaker.data.report import histogram
+from ift_sagemaker.data.checking.check import Check
+from ift_sagemaker.data.checking.report import histogram
 
 Row = tuple[str, str]
 

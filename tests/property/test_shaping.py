@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from ift_sagemaker import data
 from ift_sagemaker.data import InstructionDataset, Shaped
-from ift_sagemaker.data.draws import Draws
-from ift_sagemaker.data.mixing import order
-from ift_sagemaker.data.shuffling import _Deal
-from ift_sagemaker.data.similarity import jaccard, shingled
+from ift_sagemaker.data.likeness.similarity import jaccard, shingled
+from ift_sagemaker.data.shaping.draws import Draws
+from ift_sagemaker.data.shaping.mixing import order
+from ift_sagemaker.data.shaping.shuffling import _Deal
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 FILLED = TEXT.filter(lambda text: bool(text.strip()))
@@ -73,6 +73,7 @@ def _prompts(rows: Rows) -> set[str]:
 
 
 @given(ROWS, st.floats(0.05, 0.45), st.sampled_from([None, 0.1, 0.3]), SEED, st.booleans(), st.booleans())
+@settings(deadline=None)
 def test_a_split_is_a_partition_that_parts_no_prompt(
     rows: Rows, test_size: float, validation_size: float | None, seed: int, near: bool, stratified: bool
 ) -> None:
@@ -96,6 +97,7 @@ def test_a_split_is_a_partition_that_parts_no_prompt(
 
 
 @given(ROWS, SEED, st.booleans(), st.sampled_from([None, "output"]), st.randoms(use_true_random=False))
+@settings(deadline=None)
 def test_who_goes_where_does_not_depend_on_the_order_of_rows(
     rows: Rows, seed: int, near: bool, stratify: str | None, chance: random.Random
 ) -> None:
@@ -119,6 +121,7 @@ def data_error() -> type[Exception]:
 
 
 @given(ROWS, st.floats(0.05, 0.95), SEED)
+@settings(deadline=None)
 def test_files_and_memory_are_split_alike(rows: Rows, test_size: float, seed: int) -> None:
     if len(_prompts(rows)) < 2:
         return
@@ -130,7 +133,7 @@ def test_files_and_memory_are_split_alike(rows: Rows, test_size: float, seed: in
 
 
 @given(st.integers(0, 1000), st.integers(2, 8), SEED)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_near_duplicates_are_on_one_side(chance_seed: int, originals: int, seed: int) -> None:
     chance = random.Random(chance_seed)
     texts = []
@@ -149,6 +152,7 @@ def test_near_duplicates_are_on_one_side(chance_seed: int, originals: int, seed:
 
 
 @given(ROWS, st.booleans(), st.sampled_from(["example", "prompt", "row"]))
+@settings(deadline=None)
 def test_removing_repetitions_twice_is_removing_them_once(rows: Rows, near: bool, by: str) -> None:
     once = _shaped(data.dedupe_rows, rows, near=near, by=by)
     assert _shaped(data.dedupe_rows, once, near=near, by=by) == once
@@ -163,6 +167,7 @@ def test_removing_repetitions_twice_is_removing_them_once(rows: Rows, near: bool
 
 
 @given(ROWS, st.booleans())
+@settings(deadline=None)
 def test_files_and_memory_lose_the_same_repetitions(rows: Rows, near: bool) -> None:
     in_memory = InstructionDataset.from_rows(rows).dedupe(near=near)
     in_files = InstructionDataset.from_rows(_shaped(data.dedupe_rows, rows, near=near))
@@ -170,6 +175,7 @@ def test_files_and_memory_lose_the_same_repetitions(rows: Rows, near: bool) -> N
 
 
 @given(ROWS, SEED)
+@settings(deadline=None)
 def test_a_shuffle_is_a_permutation_that_the_seed_gives(rows: Rows, seed: int) -> None:
     rows = [{**row, "place": place} for place, row in enumerate(rows)]
     out = _shaped(data.shuffle_rows, rows, seed=seed)
@@ -179,7 +185,7 @@ def test_a_shuffle_is_a_permutation_that_the_seed_gives(rows: Rows, seed: int) -
 
 
 @given(st.lists(st.integers(0, 400), max_size=300), SEED, st.integers(1, 20_000))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_an_order_is_the_same_for_any_memory(lengths: list[int], seed: int, memory: int) -> None:
     lines = [b"%d %s\n" % (place, b"x" * length) for place, length in enumerate(lengths)]
     keys = Draws("shuffle", seed).keys(0, len(lines)).tolist()
@@ -194,6 +200,7 @@ def test_an_order_is_the_same_for_any_memory(lengths: list[int], seed: int, memo
 
 
 @given(ROWS, SEED, st.data())
+@settings(deadline=None)
 def test_a_sample_has_exactly_the_size_and_order_and_a_larger_one_has_it_whole(
     rows: Rows, seed: int, drawn: st.DataObject
 ) -> None:
@@ -212,6 +219,7 @@ def test_a_sample_has_exactly_the_size_and_order_and_a_larger_one_has_it_whole(
 
 
 @given(ROWS, SEED, st.floats(0.01, 0.99))
+@settings(deadline=None)
 def test_a_share_is_rounded_to_rows(rows: Rows, seed: int, share: float) -> None:
     out = _shaped_to(data.sample_rows, rows, share=share, seed=seed)
     assert len(out) == max(1, round(len(rows) * share))
@@ -227,7 +235,7 @@ def _shaped_to(shape: Callable[..., Shaped], rows: Rows, **settings: Any) -> Row
 
 
 @given(st.integers(1, 3000), st.data(), SEED)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_exactly_as_many_keys_as_wanted_are_not_above_the_lowest(
     count: int, drawn: st.DataObject, seed: int
 ) -> None:
@@ -237,6 +245,7 @@ def test_exactly_as_many_keys_as_wanted_are_not_above_the_lowest(
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=2, max_size=6), SEED, st.integers(1, 500))
+@settings(deadline=None)
 def test_no_source_is_a_row_above_its_share_nor_far_below(weights: list[float], seed: int, rows: int) -> None:
     taken = Counter(islice(order(weights, seed), rows))
     for place, weight in enumerate(weights):
@@ -245,6 +254,7 @@ def test_no_source_is_a_row_above_its_share_nor_far_below(weights: list[float], 
 
 
 @given(ROWS, ROWS, SEED, st.sampled_from(["first", "all"]), st.floats(0.1, 10))
+@settings(deadline=None)
 def test_a_mixture_takes_each_source_in_its_order(
     one: Rows, other: Rows, seed: int, until: Any, weight: float
 ) -> None:

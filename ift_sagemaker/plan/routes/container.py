@@ -16,7 +16,7 @@ from ift_sagemaker.catalog.instances import instances
 from ift_sagemaker.catalog.weights import Weights
 from ift_sagemaker.contract import names
 from ift_sagemaker.contract.storage import has_local_nvme
-from ift_sagemaker.data.manifest import DATA_PREFIX, Manifest
+from ift_sagemaker.data.sending.manifest import DATA_PREFIX, Manifest
 from ift_sagemaker.errors import UnsupportedError
 from ift_sagemaker.plan.plans import PREFIX, Cost, JobPlan, Place, Upload, tag_list
 from ift_sagemaker.plan.spec import Compute, FineTuneSpec

@@ -15,7 +15,7 @@ import pytest
 from ift_sagemaker import local
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.reading import ATTEMPTS, S3Files
-from ift_sagemaker.data import InstructionDataset, convert
+from ift_sagemaker.data import InstructionDataset, convert, shuffle_rows, split_rows
 from ift_sagemaker.errors import (
     ConfigError,
     DatasetError,
@@ -171,3 +171,15 @@ def test_stamps_tell_whether_an_object_is_still_the_same(s3: Any) -> None:
     assert files.stamps([address])[address] != before[address]
     with pytest.raises(ResourceNotFoundError):
         files.stamps(["s3://rows/none"])
+
+
+def test_rows_in_s3_are_shaped_as_a_file_is_but_nothing_is_made_there(
+    session: Session, tmp_path: Path
+) -> None:
+    done = split_rows(session.at("s3://rows/zipped/rows.jsonl.gz"), tmp_path / "out", test_size=0.25)
+    assert (done.sources, done.files) == (
+        ("s3://rows/zipped/rows.jsonl.gz",),
+        {"train.jsonl": 9, "test.jsonl": 3},
+    )
+    with pytest.raises(ConfigError, match="ift data upload"):
+        shuffle_rows(session.at("s3://rows/one/"), "s3://rows/out.jsonl")

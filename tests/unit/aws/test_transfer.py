@@ -10,7 +10,7 @@ import pytest
 from ift_sagemaker import local
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.transfer import raise_disk_error, renamed_when_whole, split_uri
-from ift_sagemaker.data.outgoing import hashed
+from ift_sagemaker.data.sending.outgoing import hashed
 from ift_sagemaker.errors import (
     AccessDeniedError,
     ConfigError,

@@ -16,8 +16,8 @@ import pytest
 from ift_sagemaker import local
 from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.aws.upload import MAX_STARTS, ObjectUpload, Sending, Sent
-from ift_sagemaker.data.manifest import MIN_PART_BYTES
-from ift_sagemaker.data.outgoing import Outgoing, hashed
+from ift_sagemaker.data.sending.manifest import MIN_PART_BYTES
+from ift_sagemaker.data.sending.outgoing import Outgoing, hashed
 from ift_sagemaker.errors import (
     AccessDeniedError,
     AWSError,
@@ -293,6 +293,14 @@ def test_an_object_that_only_says_it_is_the_right_one_is_replaced(bucket: Bucket
 def test_an_upload_that_another_run_takes_away_is_begun_again(bucket: Bucket, large: Outgoing) -> None:
     bucket.before["CompleteMultipartUpload"] = _once(lambda params: _abort(bucket, params))
     bucket.send(large)
+    assert (bucket.content(), bucket.strays()) == (DATA, [])
+
+
+def test_a_part_that_another_run_sent_again_meanwhile_is_looked_for_again(
+    bucket: Bucket, large: Outgoing
+) -> None:
+    bucket.refuse["CompleteMultipartUpload"] = [(400, "InvalidPart")]
+    assert not bucket.send(large).present
     assert (bucket.content(), bucket.strays()) == (DATA, [])
 
 

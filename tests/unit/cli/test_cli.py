@@ -127,7 +127,8 @@ def test_families_are_compared_on_the_terminal(bare: dict[str, str]) -> None:
     assert "Google" in result.stdout
 
 
-def test_an_interrupt_exits_130_and_says_what_goes_on() -> None:
+@pytest.mark.parametrize(("command", "goes_on"), [("train", True), ("jobs", True), ("data", False)])
+def test_an_interrupt_exits_130_and_says_what_goes_on_if_anything_does(command: str, goes_on: bool) -> None:
     @click.group(cls=RootGroup, commands_at={})
     def root() -> None:
         """Stands for the tree."""
@@ -136,9 +137,10 @@ def test_an_interrupt_exits_130_and_says_what_goes_on() -> None:
         raise KeyboardInterrupt
 
     root.get_command = lambda ctx, name: click.Command(name, callback=lambda: interrupted(ctx))  # type: ignore[assignment,method-assign]
-    result = CliRunner().invoke(root, ["anything"])
+    result = CliRunner().invoke(root, [command])
     assert result.exit_code == 130
-    assert "goes on" in result.stderr
+    assert result.stderr.startswith("interrupted")
+    assert ("goes on" in result.stderr) == goes_on
 
 
 def test_an_answer_is_streamed_or_printed_as_json_not_both(bare: dict[str, str]) -> None:

@@ -88,3 +88,16 @@ def test_a_wrong_option_ends_with_3_and_says_what_is_right(
 @pytest.mark.parametrize("size", ["2MB", "2m", "2 MiB", "3000000"])
 def test_memory_is_written_as_people_write_it(rows: Path, size: str) -> None:
     assert _run(rows, "--memory", size).exit_code == 0
+
+
+def test_the_first_line_is_whole_however_long_the_name(rows: Path, tmp_path: Path) -> None:
+    place = rows.rename(tmp_path / f"{'r' * 200}.jsonl")
+    assert _run(place).stdout.startswith(f"{place}: 11 rows, format alpaca\n")
+    place.write_text("")
+    assert _run(place).stdout.startswith(f"{place}: 0 rows\n")
+
+
+def test_a_page_that_cannot_be_written_is_one_line_on_stderr(rows: Path, tmp_path: Path) -> None:
+    result = _run(rows, "--html", tmp_path / "none" / "page.html")
+    assert result.exit_code == 3
+    assert result.stderr == f"error: {tmp_path}/none/page.html cannot be written: No such file or directory\n"

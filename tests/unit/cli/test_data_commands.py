@@ -105,7 +105,9 @@ def test_figures_are_told_to_people_and_to_machines(
 
 
 def test_an_estimate_says_that_it_is_one(environment: dict[str, str | None], rows: str) -> None:
-    assert "(estimate: 6 characters a token)" in _run(environment, "stats", rows).stdout
+    assert (
+        "(estimate: 4 characters a token, where 2.5 to 6 are usual" in _run(environment, "stats", rows).stdout
+    )
 
 
 def test_rows_in_s3_are_read_by_every_command_that_takes_a_source(

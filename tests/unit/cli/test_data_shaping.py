@@ -54,7 +54,7 @@ def test_a_split_tells_its_files_and_strata(rows: Path, tmp_path: Path) -> None:
         (["dedupe", "--field", "instruction=answer", "--field", "output=answer"], 2),
         (["filter", "--where", "n>=15", "--where", "answer=B", "--max-chars", "10"], 3),
         (["sample", "--count", "3"], 3),
-        (["sample", "--share", "0.25", "--memory-mb", "1"], 5),
+        (["sample", "--share", "0.25", "--memory", "1MB"], 5),
         (["shuffle", "--seed", "5"], 20),
     ],
 )
@@ -139,3 +139,31 @@ def test_the_bar_shows_rows_on_a_terminal_and_nothing_elsewhere() -> None:
         shown[terminal] = captured.get()
     assert "shuffle: 10,000 rows" in shown[True]
     assert shown[False] == ""
+
+
+def test_errors_are_json_as_well_with_every_finding_as_data(rows: Path, tmp_path: Path) -> None:
+    rows.write_text('{"question": 1, "answer": "A"}\n{"question": "Q", "answer": ""}\n')
+    result = _run("split", rows, tmp_path / "out", "--json")
+    assert (result.exit_code, result.stdout) == (3, "")
+    told = json.loads(result.stderr)
+    assert (told["error"], told["path"]) == ("DatasetError", str(rows))
+    assert [(finding["line"], finding["field"]) for finding in told["findings"]] == [
+        (1, "question"),
+        (2, "answer"),
+    ]
+
+
+def test_a_template_names_the_columns_of_rows_in_no_known_format(rows: Path, tmp_path: Path) -> None:
+    rows.write_text("".join(json.dumps({"query": f"Q{n}", "reply": "A"}) + "\n" for n in range(8)))
+    template = tmp_path / "t.json"
+    template.write_text('{"prompt": "{query}", "completion": "{reply}"}')
+    for verb in ("split", "dedupe"):
+        result = _run(verb, rows, tmp_path / f"{verb}.jsonl", "--template", template)
+        assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_what_was_counted_is_said_in_words(rows: Path, tmp_path: Path) -> None:
+    place = tmp_path / "out.jsonl"
+    assert _run("filter", rows, place, "--where", "n>=15").stdout == (
+        f"20 rows -> {place}: 5 rows\n  dropped by n>=15: 15\n"
+    )

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from ift_sagemaker.data import TARGETS, DatasetReport, Depth, InstructionDataset, check, limits
-from ift_sagemaker.data.limits import of_the_set
-from ift_sagemaker.data.tally import Tally
+from ift_sagemaker.data import TARGETS, DatasetReport, Depth, InstructionDataset, check
+from ift_sagemaker.data.checking.limits import of_the_set
+from ift_sagemaker.data.checking.tally import Tally
+from ift_sagemaker.data.tokens.counter import PLANNING_CHARACTERS
 from ift_sagemaker.errors import ConfigError, DatasetError
 from ift_sagemaker.wire.template import PromptTemplate
 
@@ -142,7 +143,7 @@ def test_long_rows_are_warnings_where_tokens_are_estimated_and_errors_where_coun
     source = _written(tmp_path / "r.jsonl", *rows)
     (found,) = check(source, target="bedrock-converse").findings
     assert (found.line, found.rule, found.severity) == (101, "token-limit", "warning")
-    assert f"at {limits.CHARACTERS_PER_TOKEN} characters each, about 16667 tokens" in found.message
+    assert f"at {PLANNING_CHARACTERS} characters each, about 16667 tokens" in found.message
     assert check(source, target="bedrock-nova").findings == ()
     report = check(source, target="bedrock-converse", count_tokens=len)
     assert _found(report) == [(101, "token-limit", "error")]
@@ -212,3 +213,15 @@ def test_real_training_and_test_sets_share_no_prompt(data_folder: Path, name: st
     assert report.error_count == 0
     assert not {"leakage", "near-leakage"} & report.rules.keys()
     assert max(report.languages, key=lambda language: report.languages[language]) == "English"
+
+
+def test_images_of_one_caption_are_no_duplicates_and_near_addresses_are_different_images(
+    tmp_path: Path,
+) -> None:
+    places = [f"s3://bucket/a/long/way/to/the/photos/of/the/dog/number/{n}.png" for n in range(12)]
+    lines = [{"image-ref": place, "caption": "a photo of a dog"} for place in [*places, places[0]]]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    report = check(path)
+    assert [finding.line for finding in report.warnings if finding.rule == "duplicate"] == [13]
+    assert not {"near-duplicate", "conflict"} & report.rules.keys()

@@ -17,9 +17,9 @@ import pytest
 import zstandard
 
 from ift_sagemaker.data import InstructionDataset
-from ift_sagemaker.data.containers import read_files
-from ift_sagemaker.data.finding import Findings
-from ift_sagemaker.data.lines import MAX_LINE_BYTES
+from ift_sagemaker.data.reading.containers import read_files
+from ift_sagemaker.data.reading.lines import MAX_LINE_BYTES
+from ift_sagemaker.data.rows.finding import Findings
 
 ROWS = [{"instruction": f"Frage {n} ä中", "input": "", "output": f"a,\n{n}"} for n in range(3)]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ift_sagemaker.data import TARGETS, InstructionDataset, convert
-from ift_sagemaker.errors import ConfigError, DatasetError
+from ift_sagemaker.errors import ConfigError, DatasetError, StorageError
 from ift_sagemaker.wire.template import PromptTemplate
 
 PLAIN = [{"instruction": f"Q{n}", "input": "x" if n % 2 else "", "output": f"A{n % 3}"} for n in range(120)]
@@ -261,3 +261,12 @@ def test_a_folder_of_jumpstart_is_read_by_its_own_template(tmp_path: Path) -> No
         {"role": "assistant", "content": "A!"},
     ]
     assert _turns(InstructionDataset.read(tmp_path / "js"))[3] == ("Say Q3?", "A!")
+
+
+def test_where_nothing_can_be_written_is_a_typed_error(tmp_path: Path) -> None:
+    source = tmp_path / "rows.jsonl"
+    source.write_text('{"question": "1 + 1?", "answer": "2"}\n')
+    with pytest.raises(StorageError, match="cannot be written"):
+        convert(source, source / "below a file", to="dolly")
+    with pytest.raises(ConfigError, match="ift data upload"):
+        convert(source, "s3://bucket/rows", to="dolly")

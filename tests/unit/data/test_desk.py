@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from ift_sagemaker.data import filter_rows, mix_rows, sample_rows, shuffle_rows, split_rows
-from ift_sagemaker.data.desk import Desk
-from ift_sagemaker.data.rowfile import NotJSONError, compression_of, encode_source
+from ift_sagemaker.data.writing.desk import Desk
+from ift_sagemaker.data.writing.rowfile import NotJSONError, compression_of, encode_source
 from ift_sagemaker.errors import ConfigError, DatasetError, StorageError
 
 _KILLED = """

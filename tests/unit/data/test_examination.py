@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ift_sagemaker.data import DatasetReport, Depth, Examination
-from ift_sagemaker.data.similarity import jaccard, shingled
+from ift_sagemaker.data.likeness.similarity import jaccard, shingled
 from ift_sagemaker.errors import ConfigError, DatasetError
 
 WORDS = [f"word{number}" for number in range(4000)]

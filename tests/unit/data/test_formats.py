@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ift_sagemaker.data import FORMATS, InstructionDataset
-from ift_sagemaker.data.formats import detect
+from ift_sagemaker.data.rows.formats import detect
 from ift_sagemaker.errors import DatasetError, UnsupportedError
 
 CHAT = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]

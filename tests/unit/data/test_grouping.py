@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ift_sagemaker.data.grouping import KeyStore, slices
+from ift_sagemaker.data.likeness.grouping import KeyStore, slices
 
 ENTRY = np.dtype([("key", "u8"), ("number", "u8")])
 

@@ -22,8 +22,8 @@ from click.testing import CliRunner, Result
 
 from ift_sagemaker.cli.tree import ift
 from ift_sagemaker.data import InstructionDataset
-from ift_sagemaker.data.finding import Findings
-from ift_sagemaker.data.lines import read_objects
+from ift_sagemaker.data.reading.lines import read_objects
+from ift_sagemaker.data.rows.finding import Findings
 
 VERBS = ("check", "convert", "stats", "render", "split")
 OF_INSTRUCTIONS_ALONE = ("stats", "render")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ift_sagemaker.data import convert
-from ift_sagemaker.data.containers import read_files
-from ift_sagemaker.data.finding import Findings
-from ift_sagemaker.data.labels import label_map
+from ift_sagemaker.data.reading.containers import read_files
+from ift_sagemaker.data.rows.finding import Findings
+from ift_sagemaker.data.rows.labels import label_map
 from ift_sagemaker.errors import ConfigError, DatasetError
 
 TEXTS = [("fine, really", "good"), ("bad\nvery", "bad"), ("ok", "good")]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ift_sagemaker import __version__
 from ift_sagemaker.contract import rules, shapes
 from ift_sagemaker.data import InstructionDataset
-from ift_sagemaker.data.manifest import (
+from ift_sagemaker.data.sending.manifest import (
     MAX_OBJECT_BYTES,
     MAX_PARTS,
     MIN_PART_BYTES,
@@ -26,7 +26,7 @@ from ift_sagemaker.data.manifest import (
     part_bytes,
     require_key,
 )
-from ift_sagemaker.data.outgoing import hashed, of_dataset, of_path
+from ift_sagemaker.data.sending.outgoing import hashed, of_dataset, of_path
 from ift_sagemaker.errors import ConfigError, SourceChangedError
 from ift_sagemaker.wire.template import ALPACA
 

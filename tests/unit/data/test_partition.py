@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from ift_sagemaker.data import InstructionDataset, dedupe_rows, split_rows
-from ift_sagemaker.data.split import draw_parts
+from ift_sagemaker.data.shaping.split import draw_parts
 from ift_sagemaker.errors import ConfigError, DatasetError
+from ift_sagemaker.wire.template import PromptTemplate
 
 DRAWN = ["Add 18 to it", "Add 23 to it", "Add 29 to it", "Add 35 to it"]
 ROWS: list[dict[str, Any]] = [
@@ -318,3 +319,32 @@ def test_a_folder_of_any_files_is_one_source(tmp_path: Path) -> None:
     done = dedupe_rows(tmp_path / "in", tmp_path / "out.jsonl")
     assert (done.read, done.written) == (50, 40)
     assert _read(tmp_path / "out.jsonl") == ROWS
+
+
+PHOTOS = [
+    {"image-ref": f"s3://bucket/a/long/way/to/the/photos/of/the/dog/number/{n}.png", "caption": "a photo"}
+    for n in range(12)
+]
+
+
+def test_images_are_told_apart_by_their_addresses_however_alike(tmp_path: Path) -> None:
+    done = split_rows(_file(tmp_path, PHOTOS), tmp_path / "out", test_size=0.25)
+    assert done.files == {"train.jsonl": 9, "test.jsonl": 3}
+    again = _file(tmp_path, [*PHOTOS, PHOTOS[3]], "again.jsonl")
+    done = dedupe_rows(again, tmp_path / "unique.jsonl", near=True)
+    assert (done.written, done.counts) == (12, {"duplicates": 1, "near_duplicates": 0})
+
+
+def test_a_template_says_what_the_prompt_is_as_it_does_for_rows_in_memory(tmp_path: Path) -> None:
+    template = PromptTemplate("Ask: {query}", "{reply}")
+    rows = [{"query": f"why {n % 12}", "reply": f"since {n}", "note": n} for n in range(24)]
+    source = _file(tmp_path, rows)
+    done = split_rows(source, tmp_path / "out", test_size=0.25, near=False, template=template)
+    _, test = InstructionDataset.read(source, template=template).split(test_size=0.25)
+    assert done.counts == {"groups": 12}
+    assert [row["note"] for row in _read(tmp_path / "out/test.jsonl")] == [row["note"] for row in test]
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/template.json").write_text(template.to_json())
+    source.rename(tmp_path / "set/rows.jsonl")
+    beside = split_rows(tmp_path / "set", tmp_path / "beside", test_size=0.25, near=False)
+    assert beside.files == done.files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ift_sagemaker.data.privacy import disclosures
+from ift_sagemaker.data.checking.privacy import disclosures
 
 LIKELY = {
     "an AWS access key id": "the key AKIA" + "IOSFODNN7EXAMPLE here",

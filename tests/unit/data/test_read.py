@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ift_sagemaker.data import Finding, InstructionDataset
-from ift_sagemaker.data.finding import MAX_FINDINGS
-from ift_sagemaker.data.lines import MAX_LINE_BYTES
+from ift_sagemaker.data.reading.lines import MAX_LINE_BYTES
+from ift_sagemaker.data.rows.finding import MAX_FINDINGS
 from ift_sagemaker.errors import ConfigError, DatasetError, TemplateError
 from ift_sagemaker.wire.template import ALPACA, PromptTemplate
 
@@ -184,7 +184,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 
 
 def test_unknown_columns_are_named_with_the_way_to_map_them(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="the fields query, reply; name them with fields="):
+    with pytest.raises(DatasetError, match="the fields query, reply; name them, as in fields="):
         InstructionDataset.read(_file(tmp_path, b'{"query": "a", "reply": "b"}'))
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ift_sagemaker.data import TARGETS, InstructionDataset, convert
-from ift_sagemaker.data.containers import read_files
-from ift_sagemaker.data.finding import Findings
+from ift_sagemaker.data.reading.containers import read_files
+from ift_sagemaker.data.rows.finding import Findings
 from ift_sagemaker.errors import ConfigError, DatasetError
 
 pytestmark = pytest.mark.data

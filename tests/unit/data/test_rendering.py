@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ift_sagemaker.container.encoding import ConversationEncoder, stop_token_ids
 from ift_sagemaker.container.weights import load_tokenizer
 from ift_sagemaker.data import InstructionDataset, ModelTokenizer, TokenCounter
-from ift_sagemaker.data.rendering import render_row
+from ift_sagemaker.data.tokens.rendering import render_row
 from ift_sagemaker.errors import ConfigError, TemplateError
 from tests.unit.container.tiny import make_tokenizer, turns
 from tests.unit.data.tiny_tokenizer import CHATML, save_tokenizer

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from ift_sagemaker.data import check
-from ift_sagemaker.data.checking import Check
-from ift_sagemaker.data.order import Piece, WorkOrder
-from ift_sagemaker.data.report_reading import report_of
-from ift_sagemaker.data.shards import main
+from ift_sagemaker.data.checking.check import Check
+from ift_sagemaker.data.checking.report_reading import report_of
+from ift_sagemaker.data.sharding.order import Piece, WorkOrder
+from ift_sagemaker.data.sharding.shards import main
 from ift_sagemaker.wire.program import data_program
 
 ROWS = "".join(json.dumps({"instruction": f"Question {n % 7}?", "output": "yes"}) + "\n" for n in range(9))

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from ift_sagemaker.data import InstructionDataset, Progress, mix_rows, sample_rows, shuffle_rows
-from ift_sagemaker.data.draws import Draws
-from ift_sagemaker.data.mixing import order
-from ift_sagemaker.data.shuffling import shuffled
+from ift_sagemaker.data.shaping.draws import Draws
+from ift_sagemaker.data.shaping.mixing import order
+from ift_sagemaker.data.shaping.shuffling import shuffled
 from ift_sagemaker.errors import ConfigError, DatasetError
 
 SHUFFLED = [0, 2, 5, 4, 7, 6, 3, 1]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ift_sagemaker.data.similarity import are_likely, jaccard, jaccards, shingled, signatures
-from ift_sagemaker.data.words import TextBatch
+from ift_sagemaker.data.likeness.similarity import are_likely, jaccard, jaccards, shingled, signatures
+from ift_sagemaker.data.likeness.words import TextBatch
 
 
 def _alike(one: str, other: str) -> float:

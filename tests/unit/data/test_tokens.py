@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from ift_sagemaker.data import InstructionDataset, ModelTokenizer, TokenCounter
-from ift_sagemaker.data.packing import pack
+from ift_sagemaker.data.tokens.packing import pack
 from ift_sagemaker.errors import ConfigError
 from tests.unit.data.tiny_tokenizer import save_tokenizer
 
@@ -39,12 +39,14 @@ def test_a_count_is_the_tokenizers_own(tokenizer: ModelTokenizer, texts: list[st
     assert counts == [len(own.encode(text, add_special_tokens=False).ids) for text in texts]
 
 
-def test_an_estimate_is_six_characters_a_token_and_says_so() -> None:
+def test_an_estimate_is_four_characters_a_token_and_says_so() -> None:
     counter = TokenCounter()
-    assert counter.count(["", "a", "a" * 6, "a" * 7]) == [0, 1, 1, 2]
-    assert (counter.exact, counter.name) == (False, "estimate: 6 characters a token")
+    assert counter.count(["", "a", "a" * 4, "a" * 5]) == [0, 1, 1, 2]
+    assert not counter.exact
+    assert counter.name.startswith("estimate: 4 characters a token")
     stats = _data(10).stats()
-    assert (stats.tokens.by, stats.tokens.error) == ("estimate: 6 characters a token", None)
+    assert (stats.tokens.by, stats.tokens.error) == (counter.name, None)
+    assert stats.tokens.low < stats.tokens.total < stats.tokens.high
 
 
 def test_all_rows_are_counted_on_request_and_where_there_are_few(tokenizer: ModelTokenizer) -> None:

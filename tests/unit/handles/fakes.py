@@ -14,7 +14,7 @@ from ift_sagemaker.aws.client import Identity, Reply
 from ift_sagemaker.aws.logs import LogLine
 from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.aws.upload import Sending, Sent
-from ift_sagemaker.data.outgoing import Outgoing
+from ift_sagemaker.data.sending.outgoing import Outgoing
 from ift_sagemaker.errors import ResourceInUseError, ResourceNotFoundError
 from ift_sagemaker.plan.plans import JobPlan
 from ift_sagemaker.session import Session

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ift_sagemaker.data.order import Piece, WorkOrder
+from ift_sagemaker.data.sharding.order import Piece, WorkOrder
 from ift_sagemaker.errors import RequestError
 from ift_sagemaker.plan.plans import Place
 from ift_sagemaker.plan.processing import Fleet, ProcessingPlan, path_of, plan_merge, plan_pieces
@@ -86,6 +86,6 @@ def test_the_same_work_has_the_same_name_whoever_does_it_and_other_work_another(
 
 def test_the_program_for_data_brings_no_container_and_no_client() -> None:
     content = data_program().content
-    assert b"ift_sagemaker/data/shards.py" in content
+    assert b"ift_sagemaker/data/sharding/shards.py" in content
     assert b"ift_sagemaker/container" not in content
     assert b"ift_sagemaker/aws" not in content

@@ -111,3 +111,12 @@ def test_what_cannot_be_counted_is_estimated_and_says_why(tmp_path: Path) -> Non
     refused = RowTokens(tmp_path).of(ROWS)
     assert not refused.counted
     assert "no such rows" in refused.how
+
+
+def test_without_a_tokenizer_a_plan_and_the_figures_of_the_data_say_the_same() -> None:
+    data = InstructionDataset.from_rows(
+        [{"instruction": "word " * n, "output": "an answer"} for n in range(1, 40)]
+    )
+    planned, told = count_tokens(data, sample=None), data.stats().tokens
+    assert told.total == pytest.approx(planned.total, abs=len(data))  # of every row rounded up
+    assert (told.low, told.high) == pytest.approx((planned.low, planned.high), abs=1)

@@ -9,7 +9,7 @@ from typing import IO
 
 import pytest
 
-from ift_sagemaker.data.sources import Stored
+from ift_sagemaker.data.reading.sources import Stored
 from ift_sagemaker.errors import ConfigError, DatasetError, UnsupportedError
 from ift_sagemaker.processing.survey import survey
 from ift_sagemaker.wire.template import PromptTemplate

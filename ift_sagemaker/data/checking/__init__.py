@@ -1,0 +1,1 @@
+"""Every finding in rows, their figures, and the report of both."""

@@ -1,0 +1,1 @@
+"""Rows as the files that a tuning service takes."""

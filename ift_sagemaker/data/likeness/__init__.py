@@ -1,0 +1,1 @@
+"""Which texts are equal or nearly so, among more than memory holds."""

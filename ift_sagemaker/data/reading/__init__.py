@@ -1,0 +1,1 @@
+"""From files, folders and S3 to numbered rows."""

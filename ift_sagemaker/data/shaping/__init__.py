@@ -1,0 +1,1 @@
+"""New files from rows: split, without repetitions, filtered, drawn, mixed, shuffled."""

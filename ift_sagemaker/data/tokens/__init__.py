@@ -1,0 +1,1 @@
+"""What a model will see of rows, and how many tokens that is."""

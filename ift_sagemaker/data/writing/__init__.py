@@ -1,0 +1,1 @@
+"""Files of rows that appear whole or not at all."""
