@@ -5,11 +5,12 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.retry import Patience
@@ -27,6 +28,7 @@ from ift_sagemaker.data.sources import REMOTE, Stored
 from ift_sagemaker.endpoint import Endpoint
 from ift_sagemaker.errors import (
     AttachError,
+    CapacityError,
     ConfigError,
     JobError,
     ResourceInUseError,
@@ -37,8 +39,10 @@ from ift_sagemaker.errors import (
     WeightsError,
 )
 from ift_sagemaker.evaluation import Evaluation
+from ift_sagemaker.plan.alternatives import allowed, lacked_capacity, none_left, remaining
 from ift_sagemaker.plan.calibration import Calibration
 from ift_sagemaker.plan.calls import RoutePlan
+from ift_sagemaker.plan.deployments.vllm import DEFAULT_INSTANCE_TYPE
 from ift_sagemaker.plan.estimate import Estimate, Target
 from ift_sagemaker.plan.forecast import forecast, training_of
 from ift_sagemaker.plan.forms import refuse_second_labels
@@ -63,6 +67,10 @@ from ift_sagemaker.wire.hyperparameters import parse_hyperparameters
 from ift_sagemaker.wire.program import program
 from ift_sagemaker.wire.rows import read_rows
 from ift_sagemaker.wire.template import PromptTemplate
+
+if TYPE_CHECKING:
+    from ift_sagemaker.diagnosis import Diagnosis
+    from ift_sagemaker.doctor import DoctorReport
 
 Data = InstructionDataset | Stored | str | Path
 OWN_ROUTE = "container"
@@ -105,6 +113,8 @@ class Session:
     """The speed measured on this machine; None where jobs do not run on it."""
     today: Callable[[], date] = field(default=today, repr=False)
     """By which roads of the catalogue are open or closed."""
+    machine: Callable[[], Mapping[str, Any]] | None = field(default=None, repr=False)
+    """What this machine offers to jobs; None where they do not run on it."""
 
     # -- planning
 
@@ -137,6 +147,7 @@ class Session:
             return self._route_plan(spec, model, road, data, validation)
         parse_hyperparameters(spec.hyperparameters)
         weights, place = self._found_weights(model_id), self._place()
+        allowed(spec.compute, self.prices, place.region)
         rows = self._dataset(data)
         held_out = None if validation is None else self._dataset(validation)
         inputs, found = self._forecast(
@@ -171,9 +182,9 @@ class Session:
         `ift models show` (docs/reference/hyperparameters.md).
         Fetches the base weights first where this machine lacks them. Raises as `plan` does; AttachError where
         the same run exists under another role, key, network or isolation; CostLimitError before a launch that
-        `compute.max_cost` forbids; TrainingJobFailed or TrainingJobStopped where it ended so and
-        `retry` is False; UnsupportedError for a model of another route than our own, whose requests `plan`
-        shows.
+        `compute.max_cost` forbids; CapacityError where AWS has none of the types in `compute` to give;
+        TrainingJobFailed or TrainingJobStopped where it ended so and `retry` is False; UnsupportedError for a
+        model of another route than our own, whose requests `plan` shows.
         """
         self._refuse_other_routes(find(model_id))
         parse_hyperparameters(hyperparameters or {})
@@ -182,12 +193,15 @@ class Session:
         held_out = None if validation is None else self._dataset(validation)
         place = self._place()
         weights = self.weights.find(model_id) or self.weights.pull(model_id, self.on_fetch)
-        inputs, found = self._forecast(
-            self._inputs(spec, rows, held_out, weights), count_tokens(rows), held_out, place
-        )
-        return self._execute(
-            lambda attempt: plan_training(inputs, place, attempt).with_estimate(found), retry=retry
-        )
+        inputs, tokens = self._inputs(spec, rows, held_out, weights), count_tokens(rows)
+
+        def planner(compute: Compute) -> Callable[[int], JobPlan]:
+            asked = replace(inputs, spec=spec.model_copy(update={"compute": compute}))
+            limited, found = self._forecast(asked, tokens, held_out, place)
+            return lambda attempt: plan_training(limited, place, attempt).with_estimate(found)
+
+        computes = allowed(spec.compute, self.prices, place.region)
+        return self._execute_on({name: planner(compute) for name, compute in computes.items()}, retry=retry)
 
     def evaluate(
         self,
@@ -306,41 +320,90 @@ class Session:
         found = self.client.list_endpoints(prefix)
         return (endpoint for endpoint in found if endpoint["EndpointName"].startswith(prefix))
 
+    def doctor(
+        self,
+        model_id: str | None = None,
+        *,
+        compute: Compute | None = None,
+        endpoint_instance_type: str = DEFAULT_INSTANCE_TYPE,
+    ) -> DoctorReport:
+        """What this account or machine lacks for a run, with the IAM statements to add. Reads only.
+
+        What cannot be looked at is a check of its own, `not checked`, with the reason; nothing is raised.
+        """
+        from ift_sagemaker.doctor.checks import examine
+        from ift_sagemaker.doctor.looking import Asked, look
+
+        asked = Asked(
+            target="aws" if self.machine is None else "local",
+            role=self.role,
+            bucket=self.bucket,
+            prices=self.prices,
+            weights=self.weights,
+            today=self.today(),
+            model_id=model_id,
+            compute=compute or Compute(),
+            endpoint_instance_type=endpoint_instance_type,
+            machine=self.machine,
+        )
+        return examine(*look(self.client, asked))
+
+    def why(self, name: str) -> Diagnosis:
+        """Why a training job or endpoint failed, stopped or waits, with what to type next. Reads only.
+
+        Raises ResourceNotFoundError where there is neither.
+        """
+        from ift_sagemaker.diagnosis.seen import why
+
+        return why(self.client, self.patience, name)
+
     # -- executing
 
     def _execute(self, plan_of: Callable[[int], JobPlan], *, retry: bool) -> TrainingJob:
-        plan, earlier = self._next_attempt(plan_of)
-        if earlier is not None:
-            if earlier["TrainingJobStatus"] not in {FAILED, STOPPED}:
-                return self._attached(plan, earlier)
-            if not retry:
-                raise _must_retry(earlier)
-        plan.check()
+        return self._execute_on({"": plan_of}, retry=retry)
+
+    def _execute_on(self, plans: Mapping[str, Callable[[int], JobPlan]], *, retry: bool) -> TrainingJob:
+        """The job on the first type that AWS can give; `plans` by type, in the order of trying."""
+        plan, earlier = self._next_attempt(next(iter(plans.values())))
+        again = partial(self._execute_on, plans, retry=False) if len(plans) > 1 else None
+        if earlier:
+            if earlier[-1]["TrainingJobStatus"] not in {FAILED, STOPPED}:
+                return self._attached(plan, earlier[-1], again=again)
+            if not retry and (again is None or not lacked_capacity(earlier[-1])):
+                raise _must_retry(earlier[-1])
+        chosen = {name: plans[name](plan.attempt) for name in remaining(list(plans), earlier, over=retry)}
+        for candidate in chosen.values():
+            candidate.check()
+        for candidate in chosen.values():
+            with suppress(CapacityError) if again else nullcontext():
+                return self._started(candidate, again=again)
+        raise none_left(list(chosen))
+
+    def _started(self, plan: JobPlan, **how: Any) -> TrainingJob:
         self._send(plan)
         try:
             self.patience.call(lambda: self.client.create_training_job(plan.request))
         except ResourceInUseError:
-            return self._attached(
-                plan, self.patience.find(partial(self.client.describe_training_job, plan.name))
-            )
-        return self._handle(plan, made=True)
+            found = self.patience.find(partial(self.client.describe_training_job, plan.name))
+            return self._attached(plan, found, **how)
+        return self._handle(plan, made=True, **how)
 
-    def _next_attempt(self, plan_of: Callable[[int], JobPlan]) -> tuple[JobPlan, dict[str, Any] | None]:
-        """The plan of the attempt that is alive or free, and the newest job found on the way."""
-        found = None
+    def _next_attempt(self, plan_of: Callable[[int], JobPlan]) -> tuple[JobPlan, list[dict[str, Any]]]:
+        """The plan of the attempt that is alive or free, and the jobs found on the way, oldest first."""
+        found: list[dict[str, Any]] = []
         for attempt in range(1, names.MAX_ATTEMPT + 1):
             plan = plan_of(attempt)
             try:
-                found = self.patience.call(partial(self.client.describe_training_job, plan.name))
+                found.append(self.patience.call(partial(self.client.describe_training_job, plan.name)))
             except ResourceNotFoundError:
                 return plan, found
-            if found["TrainingJobStatus"] not in {FAILED, STOPPED}:
+            if found[-1]["TrainingJobStatus"] not in {FAILED, STOPPED}:
                 return plan, found
         raise AttachError(
             f"all {names.MAX_ATTEMPT} attempts of {plan_of(1).name} are used up", name=plan_of(1).name
         )
 
-    def _attached(self, plan: JobPlan, there: Mapping[str, Any]) -> TrainingJob:
+    def _attached(self, plan: JobPlan, there: Mapping[str, Any], **how: Any) -> TrainingJob:
         differences = [
             (".".join(path), _at(there, path), _at(plan.request, path))
             for path in SECURITY_FIELDS
@@ -356,7 +419,7 @@ class Session:
                 name=plan.name,
                 differences=differences,
             )
-        return self._handle(plan, attached=True)
+        return self._handle(plan, attached=True, **how)
 
     def _handle(self, plan: JobPlan, **how: Any) -> TrainingJob:
         return TrainingJob(
