@@ -11,7 +11,7 @@ ResourceInUse, Conflict*, "already existing …", 409, 412   → ResourceInUseEr
 Throttling*, TooManyRequests*, SlowDown, RequestLimit*     → ThrottledError
 5xx, connection and time-out errors                        → ServiceUnavailableError
 any other answer (ValidationException …)                   → RequestRejectedError
-UnsupportedOperation (the local AWS alone)                 → UnsupportedError
+UnsupportedOperation (the local AWS alone), NotImplemented → UnsupportedError
 
 Duplicates and absences are untyped for models, endpoint configurations and endpoints, so their messages
 decide: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModel.html declares
@@ -75,8 +75,8 @@ _UNREACHABLE = (
     botocore_errors.IncompleteReadError,
 )
 
-NOT_OFFERED = "UnsupportedOperation"
-"""What the local AWS answers to an operation, or a part of one, that it does not offer."""
+NOT_OFFERED = frozenset({"UnsupportedOperation", "NotImplemented"})
+"""What the local AWS answers to an operation, or a part of one, that it has not; the second is S3's."""
 
 NO_CREDENTIALS = (
     "No AWS credentials found. Either configure them (`aws configure`, a role, or AWS_PROFILE), "
@@ -101,7 +101,7 @@ def _from_answer(operation: str, error: botocore_errors.ClientError) -> IFTError
     answer = error.response
     code = str(answer.get("Error", {}).get("Code", ""))
     message = str(answer.get("Error", {}).get("Message", ""))
-    if code == NOT_OFFERED:
+    if code in NOT_OFFERED:
         return UnsupportedError(f"{operation}: {message}", feature=operation)
     metadata = answer.get("ResponseMetadata", {})
     kind = classify(code, message, int(metadata.get("HTTPStatusCode", 400)))

@@ -109,8 +109,8 @@ def plan(offers: bool, as_json: bool, **options: Any) -> None:  # noqa: FBT001
 def train(wait: bool, timeout: float | None, retry: bool, **options: Any) -> None:  # noqa: FBT001
     """Start a fine-tuning run and print its job's name alone.
 
-    The same call again attaches to the same job and trains nothing. With --wait and --alternative, a run that
-    goes on under the name of a further attempt prints that name too.
+    The same call again attaches to the same job and trains nothing. With --wait and --alternative the name is
+    printed at the end: it is that of the attempt that AWS had an instance for.
     """
     from ift_sagemaker.report.progress import UploadBar, saying, watching
 
@@ -121,13 +121,16 @@ def train(wait: bool, timeout: float | None, retry: bool, **options: Any) -> Non
         session.on_upload = bar
         job = session.fine_tune(options["model"], rows, retry=retry, **run)
     click.echo(f"{'attached to' if job.attached else 'started'} {job.name}", err=True)
-    first = job.name
-    click.echo(first)
+    named_at_the_end = wait and options["alternatives"]
+    if not named_at_the_end:
+        click.echo(job.name)
     if wait:
-        with watching(job.name) as on_progress:
-            job.wait(timeout, on_progress)
-        if job.name != first:
-            click.echo(job.name)
+        try:
+            with watching(job.name) as on_progress:
+                job.wait(timeout, on_progress)
+        finally:
+            if named_at_the_end:
+                click.echo(job.name)
 
 
 def _rows(session: Session, options: dict[str, Any], name: str = "rows") -> InstructionDataset:

@@ -9,8 +9,6 @@ Sources of the words:
 - InsufficientInstanceCapacity of an endpoint: aws/deep-learning-containers, thread 6411
 - "EC2InsufficientCapacityError: Instance type 'ml.g5.48xlarge' is temporarily unavailable …":
   aws/amazon-sagemaker-feedback, thread 99
-- "Insufficient capacity error from EC2 while launching instances, retrying!", a status message of a job that
-  still waits and so is no failure: service model, SecondaryStatusTransition
 """
 
 from __future__ import annotations
@@ -28,7 +26,6 @@ _CAPACITY = re.compile(
     r"Insufficient(?:Instance)?Capacity|InsufficientCapacityError",
     re.IGNORECASE,
 )
-_WAITS = re.compile(r"Insufficient capacity error from EC2", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -65,11 +62,6 @@ def instance_type_of(message: str) -> str:
 def is_capacity(reason: str) -> bool:
     """Whether a FailureReason says that AWS had no instance to give."""
     return bool(_CAPACITY.search(reason))
-
-
-def waits_for_capacity(message: str) -> bool:
-    """Whether the status message of a job says that AWS goes on looking for instances."""
-    return bool(_WAITS.search(message))
 
 
 def quota_names(instance_type: str, *, spot: bool = False) -> tuple[str, str]:
