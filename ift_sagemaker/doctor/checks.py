@@ -38,7 +38,8 @@ def _identity(facts: Facts) -> Check:
     found = facts.identity
     if isinstance(found, Unknown):
         state = NOT_CHECKED if found.kind not in (DENIED, ABSENT) else MISSING
-        return Check("identity", state, found.why or found.kind, "configure or refresh the credentials")
+        remedy = "configure or refresh the credentials" if state == MISSING else ""
+        return Check("identity", state, found.why or found.kind, remedy)
     return Check("identity", OK, f"{found.arn} in account {found.account}")
 
 

@@ -118,9 +118,10 @@ def _of_account(
     found["quotas"] = _known(lambda: account.quotas([training, endpoint]))
     place = None
     if asked.role:
-        role_arn = asked.role
-        found["role"] = _known(lambda: account.role(role_arn.rpartition("/")[2]))
-        place = Place(role_arn.split(":")[1], identity.region, identity.account, bucket, role_arn)
+        name = asked.role.rpartition("/")[2]
+        seen = found["role"] = _known(lambda: account.role(name))
+        arn = asked.role if isinstance(seen, Unknown) else seen.arn
+        place = Place(_partition(identity), identity.region, identity.account, bucket, arn)
         if not isinstance(found["role"], Unknown):
             found["needs_of_role"] = _known(lambda: _needs_of_role(account, place, asked.kms_key))
         else:

@@ -71,6 +71,14 @@ def test_a_role_that_is_not_there_is_missing(session: Session) -> None:
     assert not report.ready
 
 
+def test_a_role_named_without_its_arn_is_told_by_it_and_nothing_is_raised(session: Session) -> None:
+    session.role = "ift-local"
+    report = session.doctor()
+    assert report.check("execution role").state == MISSING
+    assert "arn:aws:iam::123456789012:role/ift-local" in report.check("execution role").remedy
+    assert report.check("role's permissions").state == OK
+
+
 def test_a_role_that_trusts_another_service_is_found_out(session: Session) -> None:
     trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}}]}
     iam = session.client._client("iam")
