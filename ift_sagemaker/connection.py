@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,12 +79,14 @@ def _local(role: str | None, bucket: str | None, region: str | None, prices: Pri
     from ift_sagemaker import local
     from ift_sagemaker.aws.client import AWSClient
     from ift_sagemaker.aws.retry import Patience
+    from ift_sagemaker.local.health import health
     from ift_sagemaker.local.state.settings import ROLE_ARN, LocalSettings
     from ift_sagemaker.local.weather.profile import weather_of
     from ift_sagemaker.machine import measured_speed
     from ift_sagemaker.session import Session
 
-    weather = weather_of(LocalSettings.from_environment(region=region))
+    settings = LocalSettings.from_environment(region=region)
+    weather = weather_of(settings)
     return Session(
         AWSClient(local.boto3_session(region=region)),
         role=role or ROLE_ARN,
@@ -94,6 +97,7 @@ def _local(role: str | None, bucket: str | None, region: str | None, prices: Pri
         ),
         prices=prices,
         calibrate=measured_speed,
+        machine=partial(health, settings),
     )
 
 

@@ -17,7 +17,8 @@ IFTError
 ├── AWSError                              the service answered with an error
 │   ├── CredentialsError
 │   ├── AccessDeniedError
-│   ├── QuotaExceededError
+│   ├── QuotaError                        an account limit is reached (earlier QuotaExceededError)
+│   ├── CapacityError                     AWS has no instance of that type at the moment
 │   ├── ResourceNotFoundError (LookupError)
 │   ├── ResourceInUseError
 │   ├── RequestRejectedError
@@ -226,8 +227,71 @@ class AccessDeniedError(AWSError):
     """The identity may not do this."""
 
 
-class QuotaExceededError(AWSError):
-    """An account limit is reached; asking again does not help."""
+class QuotaError(AWSError):
+    """An account limit is reached; asking again does not help.
+
+    `limit` is its name as AWS tells it, `allowed`, `used` and `asked` count what it limits, `instance_type`
+    is the one it is for. Empty and None where AWS's words do not tell.
+    """
+
+    limit: str
+    allowed: float | None
+    used: float | None
+    asked: float | None
+    instance_type: str
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        operation: str = "",
+        code: str = "",
+        request_id: str = "",
+        limit: str = "",
+        instance_type: str = "",
+        counts: tuple[float | None, float | None, float | None] = (None, None, None),
+    ) -> None:
+        super().__init__(message, operation=operation, code=code, request_id=request_id)
+        allowed, used, asked = counts
+        more = {
+            "limit": limit,
+            "instance_type": instance_type,
+            "allowed": allowed,
+            "used": used,
+            "asked": asked,
+        }
+        self._fields |= more
+        for name, value in more.items():
+            setattr(self, name, value)
+
+
+QuotaExceededError = QuotaError
+"""The earlier name of QuotaError."""
+
+
+class CapacityError(AWSError):
+    """AWS has no instance of `instance_type` to give now; another type, or the same one later, may do.
+
+    `tried` are the types that were asked for in vain, in order.
+    """
+
+    instance_type: str
+    tried: tuple[str, ...]
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        operation: str = "",
+        code: str = "",
+        request_id: str = "",
+        instance_type: str = "",
+        tried: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message, operation=operation, code=code, request_id=request_id)
+        more = {"instance_type": instance_type, "tried": tuple(tried)}
+        self._fields |= more
+        self.instance_type, self.tried = instance_type, tuple(tried)
 
 
 class ResourceNotFoundError(AWSError, LookupError):

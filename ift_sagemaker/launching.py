@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,12 +14,14 @@ from ift_sagemaker.catalog.prices import PriceBook
 from ift_sagemaker.contract import names
 from ift_sagemaker.errors import (
     AttachError,
+    CapacityError,
     JobError,
     ResourceInUseError,
     ResourceNotFoundError,
     TrainingJobFailed,
     TrainingJobStopped,
 )
+from ift_sagemaker.plan.alternatives import lacked_capacity, none_left, remaining
 from ift_sagemaker.plan.plans import JobPlan
 from ift_sagemaker.training import FAILED, STOPPED, TrainingJob
 from ift_sagemaker.uploading import Uploader
@@ -41,44 +44,54 @@ class Launcher:
     patience: Patience
     prices: PriceBook
 
-    def launch(self, plan_of: Callable[[int], JobPlan], *, retry: bool) -> TrainingJob:
-        """The job of the first attempt that is alive or free, `plan_of` giving the plan of each attempt.
+    def launch(self, plans: Mapping[str, Callable[[int], JobPlan]], *, retry: bool) -> TrainingJob:
+        """The job of the first attempt that is alive or free, on the first type that AWS can give.
 
-        Raises AttachError where the same run exists under other security settings or all attempts are used
-        up, TrainingJobFailed or TrainingJobStopped where it ended so and `retry` is False.
+        `plans` gives the plan of each attempt, by instance type in the order of trying. Raises AttachError
+        where the same run exists under other security settings or all attempts are used up, CapacityError
+        where AWS has none of the types to give, TrainingJobFailed or TrainingJobStopped where it ended so and
+        `retry` is False.
         """
-        plan, earlier = self._next_attempt(plan_of)
-        if earlier is not None:
-            if earlier["TrainingJobStatus"] not in {FAILED, STOPPED}:
-                return self._attached(plan, earlier)
-            if not retry:
-                raise _must_retry(earlier)
-        plan.check()
+        plan, earlier = self._next_attempt(next(iter(plans.values())))
+        again = partial(self.launch, plans, retry=False) if len(plans) > 1 else None
+        if earlier:
+            if earlier[-1]["TrainingJobStatus"] not in {FAILED, STOPPED}:
+                return self._attached(plan, earlier[-1], again=again)
+            if not retry and (again is None or not lacked_capacity(earlier[-1])):
+                raise _must_retry(earlier[-1])
+        chosen = {name: plans[name](plan.attempt) for name in remaining(list(plans), earlier, over=retry)}
+        for candidate in chosen.values():
+            candidate.check()
+        for candidate in chosen.values():
+            with suppress(CapacityError) if again else nullcontext():
+                return self._started(candidate, again=again)
+        raise none_left(list(chosen))
+
+    def _started(self, plan: JobPlan, **how: Any) -> TrainingJob:
         self.uploader.send(plan)
         try:
             self.patience.call(lambda: self.client.create_training_job(plan.request))
         except ResourceInUseError:
-            return self._attached(
-                plan, self.patience.find(partial(self.client.describe_training_job, plan.name))
-            )
-        return self._handle(plan, made=True)
+            found = self.patience.find(partial(self.client.describe_training_job, plan.name))
+            return self._attached(plan, found, **how)
+        return self._handle(plan, made=True, **how)
 
-    def _next_attempt(self, plan_of: Callable[[int], JobPlan]) -> tuple[JobPlan, dict[str, Any] | None]:
-        """The plan of the attempt that is alive or free, and the newest job found on the way."""
-        found = None
+    def _next_attempt(self, plan_of: Callable[[int], JobPlan]) -> tuple[JobPlan, list[dict[str, Any]]]:
+        """The plan of the attempt that is alive or free, and the jobs found on the way, oldest first."""
+        found: list[dict[str, Any]] = []
         for attempt in range(1, names.MAX_ATTEMPT + 1):
             plan = plan_of(attempt)
             try:
-                found = self.patience.call(partial(self.client.describe_training_job, plan.name))
+                found.append(self.patience.call(partial(self.client.describe_training_job, plan.name)))
             except ResourceNotFoundError:
                 return plan, found
-            if found["TrainingJobStatus"] not in {FAILED, STOPPED}:
+            if found[-1]["TrainingJobStatus"] not in {FAILED, STOPPED}:
                 return plan, found
         raise AttachError(
             f"all {names.MAX_ATTEMPT} attempts of {plan_of(1).name} are used up", name=plan_of(1).name
         )
 
-    def _attached(self, plan: JobPlan, there: Mapping[str, Any]) -> TrainingJob:
+    def _attached(self, plan: JobPlan, there: Mapping[str, Any], **how: Any) -> TrainingJob:
         differences = [
             (".".join(path), _at(there, path), _at(plan.request, path))
             for path in SECURITY_FIELDS
@@ -94,7 +107,7 @@ class Launcher:
                 name=plan.name,
                 differences=differences,
             )
-        return self._handle(plan, attached=True)
+        return self._handle(plan, attached=True, **how)
 
     def _handle(self, plan: JobPlan, **how: Any) -> TrainingJob:
         return TrainingJob(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -18,6 +18,7 @@ from ift_sagemaker.data import InstructionDataset
 from ift_sagemaker.data.reading.sources import REMOTE, Stored
 from ift_sagemaker.data.sending.outgoing import of_dataset
 from ift_sagemaker.errors import ConfigError, UnsupportedError, WeightsError
+from ift_sagemaker.plan.alternatives import allowed
 from ift_sagemaker.plan.calibration import Calibration
 from ift_sagemaker.plan.calls import RoutePlan
 from ift_sagemaker.plan.estimate import Estimate, Target
@@ -29,7 +30,7 @@ from ift_sagemaker.plan.roads import PLANNERS, refuse_unheard, road_of
 from ift_sagemaker.plan.routes.container import Rows, TrainingInputs, plan_training
 from ift_sagemaker.plan.routes.export import plan_export
 from ift_sagemaker.plan.routes.job import RouteInputs
-from ift_sagemaker.plan.spec import FineTuneSpec
+from ift_sagemaker.plan.spec import Compute, FineTuneSpec
 from ift_sagemaker.plan.tokens import RowTokens, TokenCount
 from ift_sagemaker.plan.workload import Training
 from ift_sagemaker.reading import Data, Reader
@@ -73,6 +74,7 @@ class Planner:
             return self._route_plan(spec, model, road, data, validation)
         parse_hyperparameters(spec.hyperparameters)
         weights, place = self._found_weights(spec.model), self.place()
+        allowed(spec.compute, self.prices, place.region)
         rows = self.reader.dataset(data)
         held_out = None if validation is None else self.reader.dataset(validation)
         counted = RowTokens(weights.folder, exact=tokens == "exact")
@@ -89,10 +91,10 @@ class Planner:
 
     def attempts(
         self, spec: FineTuneSpec, data: Data, validation: Data | None, on_fetch: Callable[[str], None] | None
-    ) -> Callable[[int], JobPlan]:
-        """The plan of each attempt of a run by our own route; fetches weights that this machine lacks.
+    ) -> dict[str, Callable[[int], JobPlan]]:
+        """The plan of each attempt of a run by our own route, by instance type in the order of trying.
 
-        Raises UnsupportedError for a model of another route.
+        Fetches weights that this machine lacks. Raises UnsupportedError for a model of another route.
         """
         self._refuse_other_routes(find(spec.model))
         parse_hyperparameters(spec.hyperparameters)
@@ -101,13 +103,16 @@ class Planner:
         place = self.place()
         weights = self.weights.find(spec.model) or self.weights.pull(spec.model, on_fetch)
         counted = RowTokens(weights.folder)
-        inputs, found = self._forecast(
-            _inputs(spec, rows, held_out, weights),
-            counted.of(rows),
-            None if held_out is None else counted.of(held_out),
-            place,
-        )
-        return lambda attempt: plan_training(inputs, place, attempt).with_estimate(found)
+        tokens, more = counted.of(rows), None if held_out is None else counted.of(held_out)
+        inputs = _inputs(spec, rows, held_out, weights)
+
+        def planner(compute: Compute) -> Callable[[int], JobPlan]:
+            asked = replace(inputs, spec=spec.model_copy(update={"compute": compute}))
+            limited, found = self._forecast(asked, tokens, more, place)
+            return lambda attempt: plan_training(limited, place, attempt).with_estimate(found)
+
+        computes = allowed(spec.compute, self.prices, place.region)
+        return {name: planner(compute) for name, compute in computes.items()}
 
     def place(self, role: str | None = None) -> Place:
         """Where jobs run; raises ConfigError without an execution role, and for what is no role or bucket."""

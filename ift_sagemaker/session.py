@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.retry import Patience
@@ -23,6 +23,7 @@ from ift_sagemaker.endpoint import Endpoint
 from ift_sagemaker.evaluation import Evaluation
 from ift_sagemaker.launching import Launcher
 from ift_sagemaker.plan.calls import RoutePlan
+from ift_sagemaker.plan.deployments.vllm import DEFAULT_INSTANCE_TYPE
 from ift_sagemaker.plan.estimate import Estimate
 from ift_sagemaker.plan.offers import Offer, offers
 from ift_sagemaker.plan.plans import JobPlan, Place
@@ -37,6 +38,10 @@ from ift_sagemaker.wire.artifact import PREDICTIONS_FILE
 from ift_sagemaker.wire.program import program
 from ift_sagemaker.wire.rows import read_rows
 from ift_sagemaker.wire.template import PromptTemplate
+
+if TYPE_CHECKING:
+    from ift_sagemaker.diagnosis import Diagnosis
+    from ift_sagemaker.doctor import DoctorReport
 
 
 @dataclass
@@ -57,6 +62,8 @@ class Session:
     """The speed measured on this machine; None where jobs do not run on it."""
     today: Callable[[], date] = field(default=today, repr=False)
     """By which roads of the catalogue are open or closed."""
+    machine: Callable[[], Mapping[str, Any]] | None = field(default=None, repr=False)
+    """What this machine offers to jobs; None where they do not run on it."""
 
     # -- planning
 
@@ -108,9 +115,9 @@ class Session:
         `ift models show` (docs/reference/hyperparameters.md).
         Fetches the base weights first where this machine lacks them. Raises as `plan` does; AttachError where
         the same run exists under another role, key, network or isolation; CostLimitError before a launch that
-        `compute.max_cost` forbids; TrainingJobFailed or TrainingJobStopped where it ended so and
-        `retry` is False; UnsupportedError for a model of another route than our own, whose requests `plan`
-        shows.
+        `compute.max_cost` forbids; CapacityError where AWS has none of the types in `compute` to give;
+        TrainingJobFailed or TrainingJobStopped where it ended so and `retry` is False; UnsupportedError for a
+        model of another route than our own, whose requests `plan` shows.
         """
         spec = _spec(model_id, hyperparameters, compute, tags)
         return self._launcher.launch(
@@ -138,7 +145,9 @@ class Session:
         handle.require_model(allow_unfinished=allow_unfinished)
         inputs = EvaluationInputs(handle.as_tuned(), rows, program(), {"max_new_tokens": max_new_tokens})
         place = self._planner.place(role=handle.description["RoleArn"])
-        run = self._launcher.launch(lambda attempt: plan_evaluation(inputs, place, attempt), retry=retry)
+        run = self._launcher.launch(
+            {"": lambda attempt: plan_evaluation(inputs, place, attempt)}, retry=retry
+        )
         run.wait(on_progress=on_progress)
         return _read_evaluation(run)
 
@@ -196,6 +205,43 @@ class Session:
         """Summaries of the endpoints this library made, as ListEndpoints gives them."""
         found = self.client.list_endpoints(prefix)
         return (endpoint for endpoint in found if endpoint["EndpointName"].startswith(prefix))
+
+    def doctor(
+        self,
+        model_id: str | None = None,
+        *,
+        compute: Compute | None = None,
+        endpoint_instance_type: str = DEFAULT_INSTANCE_TYPE,
+    ) -> DoctorReport:
+        """What this account or machine lacks for a run, with the IAM statements to add. Reads only.
+
+        What cannot be looked at is a check of its own, `not checked`, with the reason; nothing is raised.
+        """
+        from ift_sagemaker.doctor.checks import examine
+        from ift_sagemaker.doctor.looking import Asked, look
+
+        asked = Asked(
+            target="aws" if self.machine is None else "local",
+            role=self.role,
+            bucket=self.bucket,
+            prices=self.prices,
+            weights=self.weights,
+            today=self.today(),
+            model_id=model_id,
+            compute=compute or Compute(),
+            endpoint_instance_type=endpoint_instance_type,
+            machine=self.machine,
+        )
+        return examine(*look(self.client, asked))
+
+    def why(self, name: str) -> Diagnosis:
+        """Why a training job or endpoint failed, stopped or waits, with what to type next. Reads only.
+
+        Raises ResourceNotFoundError where there is neither.
+        """
+        from ift_sagemaker.diagnosis.seen import why
+
+        return why(self.client, self.patience, name)
 
     def place(self) -> Place:
         """Where this session's jobs run; raises ConfigError where no execution role is known."""

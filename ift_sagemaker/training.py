@@ -6,6 +6,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +20,7 @@ from ift_sagemaker.catalog.prices import PriceBook
 from ift_sagemaker.endpoint import Endpoint, deploy
 from ift_sagemaker.errors import (
     AWSError,
+    CapacityError,
     ConfigError,
     CredentialsError,
     JobError,
@@ -29,6 +31,7 @@ from ift_sagemaker.errors import (
     UnsupportedError,
     WaitTimeout,
 )
+from ift_sagemaker.plan.alternatives import lacked_capacity
 from ift_sagemaker.plan.costs import JobCost, job_cost
 from ift_sagemaker.plan.deployments.vllm import DEFAULT_INSTANCE_TYPE, Deployable, plan_deployment
 from ift_sagemaker.plan.estimate import Estimate
@@ -98,6 +101,8 @@ class TrainingJob:
     prices: PriceBook = field(default_factory=PriceBook.shipped, repr=False)
     estimate: Estimate | None = field(default=None, repr=False)
     """What was estimated before the launch; None for a handle of a job started elsewhere."""
+    again: Callable[[], TrainingJob] | None = field(default=None, repr=False)
+    """Starts the run on the next type that may be tried."""
 
     def refresh(self) -> Self:
         """The same handle with a fresh description; raises ResourceNotFoundError for an unknown name."""
@@ -194,7 +199,7 @@ class TrainingJob:
     def _waited(self, timeout: float | None, on_progress: Callable[[Progress], None]) -> Self:
         started = self.patience.clock()
         recent: list[str] = []
-        for progress in self.watch():
+        for progress in self._watch_all():
             recent = [*recent, *(line.message for line in progress.lines)][-LOG_TAIL_LINES:]
             on_progress(progress)
             waited = self.patience.clock() - started
@@ -207,6 +212,16 @@ class TrainingJob:
                 )
         self._raise_unless_completed(recent)
         return self
+
+    def _watch_all(self) -> Iterator[Progress]:
+        """As `watch`; where AWS lacked capacity the handle goes on as the run's next attempt."""
+        yield from self.watch()
+        if self.again is not None and lacked_capacity(self.description):
+            with suppress(CapacityError):  # then the job's own failure is told
+                following = self.again()
+                self.name, self.description, self.estimate = following.name, {}, following.estimate
+                self.made = following.made
+                yield from self._watch_all()
 
     def _raise_unless_completed(self, recent: list[str]) -> None:
         reason = str(self.description.get("FailureReason", ""))
@@ -247,9 +262,8 @@ class TrainingJob:
         """Whether lines of the job may still be on their way, by this machine's clock and AWS's."""
         known = self.description if self.description.get("TrainingJobStatus") in ENDED else None
         ended = (known or self.refresh().description).get("TrainingEndTime")
-        return (
-            ended is not None and self.patience.now() - ended.timestamp() < self.patience.late_log_in_seconds
-        )
+        late = self.patience.late_log_in_seconds
+        return ended is not None and self.patience.now() - ended.timestamp() < late
 
     def metrics(self) -> pd.DataFrame:
         """One row a metric line of the log: timestamp (UTC), step, epoch, train_loss, learning_rate …"""

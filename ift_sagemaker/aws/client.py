@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import EventStreamError
 from urllib3.exceptions import HTTPError
 
+from ift_sagemaker.aws.account import Account
 from ift_sagemaker.aws.errors import NO_CREDENTIALS, translated
 from ift_sagemaker.aws.logs import LogTail
 from ift_sagemaker.aws.reading import S3Files
@@ -115,6 +116,11 @@ class AWSClient:
     def files(self) -> S3Files:
         """S3 as the place that rows are read from."""
         return S3Files(lambda: self._client("s3"))
+
+    @property
+    def account(self) -> Account:
+        """What the account has set up."""
+        return Account(self._client, self.identity().account)
 
     # -- training jobs
 

@@ -4,13 +4,14 @@ code or shape                                              → class
 ExpiredToken*, UnrecognizedClient*, InvalidClientTokenId,
 SignatureDoesNotMatch, InvalidAccessKeyId, no credentials  → CredentialsError
 AccessDenied*, 403 without a code                          → AccessDeniedError
-ResourceLimitExceeded, ServiceQuotaExceeded*               → QuotaExceededError
+InsufficientInstanceCapacity, CapacityError …               → CapacityError
+ResourceLimitExceeded, ServiceQuotaExceeded*               → QuotaError
 ResourceNotFound, NoSuch*, 404, "could not find …"         → ResourceNotFoundError
 ResourceInUse, Conflict*, "already existing …", 409, 412   → ResourceInUseError
 Throttling*, TooManyRequests*, SlowDown, RequestLimit*     → ThrottledError
 5xx, connection and time-out errors                        → ServiceUnavailableError
 any other answer (ValidationException …)                   → RequestRejectedError
-UnsupportedOperation (the local AWS alone)                 → UnsupportedError
+UnsupportedOperation (the local AWS alone), NotImplemented → UnsupportedError
 
 Duplicates and absences are untyped for models, endpoint configurations and endpoints, so their messages
 decide: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModel.html declares
@@ -22,16 +23,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from boto3.exceptions import Boto3Error, RetriesExceededError
 from botocore import exceptions as botocore_errors
 
+from ift_sagemaker.contract.limits import instance_type_of, quota_of
 from ift_sagemaker.errors import (
     AccessDeniedError,
     AWSError,
+    CapacityError,
     CredentialsError,
     IFTError,
-    QuotaExceededError,
+    QuotaError,
     RequestRejectedError,
     ResourceInUseError,
     ResourceNotFoundError,
@@ -46,7 +50,8 @@ _CODES: tuple[tuple[str, type[AWSError]], ...] = (
         CredentialsError,
     ),
     (r"AccessDenied|Forbidden|^403$|UnauthorizedOperation", AccessDeniedError),
-    (r"LimitExceeded|QuotaExceeded", QuotaExceededError),
+    (r"InsufficientCapacity|InsufficientInstanceCapacity|^CapacityError", CapacityError),
+    (r"LimitExceeded|QuotaExceeded", QuotaError),
     (r"NotFound|^NoSuch|^404$", ResourceNotFoundError),
     (r"ResourceInUse|Conflict|BucketAlready|PreconditionFailed|^409$|^412$", ResourceInUseError),
     (r"Throttl|TooManyRequests|SlowDown|RequestLimit", ThrottledError),
@@ -59,7 +64,8 @@ _MESSAGES: tuple[tuple[str, type[AWSError]], ...] = (
 _NEXT = {
     CredentialsError: "Refresh your credentials, then attach to what runs by its name.",
     AccessDeniedError: "The identity lacks this permission.",
-    QuotaExceededError: "Ask for a higher limit in Service Quotas, or choose another instance type.",
+    QuotaError: "Ask for a higher limit in Service Quotas, or choose another instance type.",
+    CapacityError: "Ask again later, or allow other types: `--alternative`, Compute(instance_types=…).",
 }
 
 _UNREACHABLE = (
@@ -69,8 +75,8 @@ _UNREACHABLE = (
     botocore_errors.IncompleteReadError,
 )
 
-NOT_OFFERED = "UnsupportedOperation"
-"""What the local AWS answers to an operation, or a part of one, that it does not offer."""
+NOT_OFFERED = frozenset({"UnsupportedOperation", "NotImplemented"})
+"""What the local AWS answers to an operation, or a part of one, that it has not; the second is S3's."""
 
 NO_CREDENTIALS = (
     "No AWS credentials found. Either configure them (`aws configure`, a role, or AWS_PROFILE), "
@@ -95,16 +101,23 @@ def _from_answer(operation: str, error: botocore_errors.ClientError) -> IFTError
     answer = error.response
     code = str(answer.get("Error", {}).get("Code", ""))
     message = str(answer.get("Error", {}).get("Message", ""))
-    if code == NOT_OFFERED:
+    if code in NOT_OFFERED:
         return UnsupportedError(f"{operation}: {message}", feature=operation)
     metadata = answer.get("ResponseMetadata", {})
     kind = classify(code, message, int(metadata.get("HTTPStatusCode", 400)))
     hint = _NEXT.get(kind)
+    more: dict[str, Any] = {}
+    if kind is QuotaError:
+        limit = quota_of(message)
+        more = {"limit": limit.name, "instance_type": limit.instance_type, "counts": limit.counts}
+    elif kind is CapacityError:
+        more = {"instance_type": instance_type_of(message)}
     return kind(
         f"{operation}: {message or code} ({code})" + (f" {hint}" if hint else ""),
         operation=operation,
         code=code,
         request_id=str(metadata.get("RequestId", "")),
+        **more,
     )
 
 

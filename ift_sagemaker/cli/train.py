@@ -31,6 +31,19 @@ _arguments = (
     ),
     click.option("--validation", type=click.Path(), help="Held-out rows for eval_loss."),
     click.option("--instance-type", help="SageMaker instance type; default ml.g5.xlarge."),
+    click.option(
+        "--alternative",
+        "alternatives",
+        multiple=True,
+        metavar="TYPE",
+        help="A further type, tried where AWS has none of those before; repeatable, in order.",
+    ),
+    click.option(
+        "--max-usd-per-hour",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="USD",
+        help="Refuse types that are dearer, or whose price is not known.",
+    ),
     click.option("--max-runtime", type=int, help="Longest run in seconds; default four hours."),
     click.option(
         "--max-cost",
@@ -120,7 +133,8 @@ def _print_offers(session: Session, planned: JobPlan | RoutePlan, *, as_json: bo
 def train(wait: bool, timeout: float | None, retry: bool, **options: Any) -> None:  # noqa: FBT001
     """Start a fine-tuning run and print its job's name alone.
 
-    The same call again attaches to the same job and trains nothing.
+    The same call again attaches to the same job and trains nothing. With --wait and --alternative the name is
+    printed at the end: it is that of the attempt that AWS had an instance for.
     """
     from ift_sagemaker.report.progress import UploadBar, saying, watching
 
@@ -131,10 +145,16 @@ def train(wait: bool, timeout: float | None, retry: bool, **options: Any) -> Non
         session.on_upload = bar
         job = session.fine_tune(options["model"], rows, retry=retry, **run)
     click.echo(f"{'attached to' if job.attached else 'started'} {job.name}", err=True)
-    click.echo(job.name)
+    named_at_the_end = wait and options["alternatives"]
+    if not named_at_the_end:
+        click.echo(job.name)
     if wait:
-        with watching(job.name) as on_progress:
-            job.wait(timeout, on_progress)
+        try:
+            with watching(job.name) as on_progress:
+                job.wait(timeout, on_progress)
+        finally:
+            if named_at_the_end:
+                click.echo(job.name)
 
 
 def _rows(session: Session, options: dict[str, Any], name: str = "rows") -> InstructionDataset:
@@ -150,6 +170,8 @@ def _run(session: Session, options: dict[str, Any]) -> dict[str, Any]:
 
     asked = {
         "instance_type": options["instance_type"],
+        "instance_types": options["alternatives"] or None,
+        "max_usd_per_hour": options["max_usd_per_hour"],
         "max_runtime_in_seconds": options["max_runtime"],
         "max_cost": options["max_cost"],
         "spot": options["spot"] or None,

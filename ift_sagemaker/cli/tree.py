@@ -134,6 +134,8 @@ local = _group(
         "evaluate": ("ift_sagemaker.cli.evaluate:evaluate", "Base against tuned over held-out rows."),
         "deploy": ("ift_sagemaker.cli.endpoints:deploy", "Serve a job's model; prints the endpoint's name."),
         "invoke": ("ift_sagemaker.cli.endpoints:invoke", "Ask an endpoint."),
+        "why": ("ift_sagemaker.cli.why:why", "Why a job or endpoint failed, and what to type next."),
+        "doctor": ("ift_sagemaker.cli.doctor:doctor", "What this account or machine lacks for a run."),
         "endpoints": ("ift_sagemaker.cli.tree:endpoints", "Endpoints: list, show, logs, delete."),
         "local": ("ift_sagemaker.cli.tree:local", "The AWS of this machine: status, serve, reset."),
     },

@@ -19,6 +19,10 @@ class Compute(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     instance_type: str = "ml.g5.xlarge"
+    instance_types: tuple[str, ...] = Field(default=(), max_length=10)
+    """Further types, tried in this order where AWS has none of those before; naming one is consent to it."""
+    max_usd_per_hour: float | None = Field(default=None, gt=0, le=10_000, allow_inf_nan=False)
+    """Of one instance on demand. Refuses a type above that is dearer, or whose price nobody knows."""
     instance_count: int = Field(default=1, ge=1, le=1)
     """One: jobs of several instances are not offered yet."""
     volume_size_in_gb: int = Field(default=50, ge=1, le=16384)

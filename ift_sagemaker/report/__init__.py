@@ -5,6 +5,7 @@ from __future__ import annotations
 from ift_sagemaker.report.comparison import comparison_html, comparison_markdown
 from ift_sagemaker.report.dataset_page import dataset_page
 from ift_sagemaker.report.dataset_text import dataset_report
+from ift_sagemaker.report.doctor import doctor_table
 from ift_sagemaker.report.estimates import estimate_table, offers_table
 from ift_sagemaker.report.tables import (
     comparison_table,
@@ -24,6 +25,7 @@ __all__ = [
     "comparison_tables",
     "dataset_page",
     "dataset_report",
+    "doctor_table",
     "endpoints_table",
     "estimate_table",
     "evaluation_table",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from botocore import exceptions
 from botocore.session import get_session
@@ -14,8 +16,11 @@ CASES = [
     ("UnrecognizedClientException", "", errors.CredentialsError),
     ("AccessDeniedException", "", errors.AccessDeniedError),
     ("403", "Forbidden", errors.AccessDeniedError),
-    ("ResourceLimitExceeded", "", errors.QuotaExceededError),
-    ("ServiceQuotaExceededException", "", errors.QuotaExceededError),
+    ("ResourceLimitExceeded", "", errors.QuotaError),
+    ("ServiceQuotaExceededException", "", errors.QuotaError),
+    ("InsufficientInstanceCapacity", "", errors.CapacityError),
+    ("EC2InsufficientCapacityError", "", errors.CapacityError),
+    ("CapacityError", "Unable to provision requested ML compute capacity.", errors.CapacityError),
     ("ResourceNotFound", "", errors.ResourceNotFoundError),
     ("NoSuchKey", "", errors.ResourceNotFoundError),
     ("404", "Not Found", errors.ResourceNotFoundError),
@@ -59,7 +64,7 @@ def test_the_error_keeps_operation_code_request_and_cause() -> None:
         "Error": {"Code": "ResourceLimitExceeded", "Message": "ml.g5.xlarge: limit 0"},
         "ResponseMetadata": {"RequestId": "r-1", "HTTPStatusCode": 400},
     }
-    with pytest.raises(errors.QuotaExceededError, match=r"limit 0.*Service Quotas") as caught:
+    with pytest.raises(errors.QuotaError, match=r"limit 0.*Service Quotas") as caught:
         with translated("CreateTrainingJob"):
             raise exceptions.ClientError(answer, "CreateTrainingJob")
     assert (caught.value.operation, caught.value.code, caught.value.request_id) == (
@@ -68,6 +73,62 @@ def test_the_error_keeps_operation_code_request_and_cause() -> None:
         "r-1",
     )
     assert isinstance(caught.value.__cause__, exceptions.ClientError)
+
+
+def _raised(code: str, message: str) -> errors.AWSError:
+    answer = {"Error": {"Code": code, "Message": message}}
+    with pytest.raises(errors.AWSError) as caught, translated("CreateTrainingJob"):
+        raise exceptions.ClientError(answer, "CreateTrainingJob")
+    return caught.value
+
+
+def test_a_quota_error_tells_the_limit_its_type_and_the_counts() -> None:
+    found = _raised(
+        "ResourceLimitExceeded",
+        "The account-level service limit 'ml.p2.xlarge for training job usage' is 0 Instances, with current"
+        " utilization of 2 Instances and a request delta of 1 Instances. Please contact AWS support to"
+        " request an increase for this limit.",
+    )
+    assert isinstance(found, errors.QuotaError)
+    assert (found.limit, found.instance_type) == ("ml.p2.xlarge for training job usage", "ml.p2.xlarge")
+    assert (found.allowed, found.used, found.asked) == (0, 2, 1)
+
+
+def test_a_quota_error_in_older_words_tells_as_much() -> None:
+    found = _raised(
+        "ResourceLimitExceeded",
+        "The account-level service limit for training-job/ml.p2.xlarge is 0 Instances, with current"
+        " utilization of 0 Instances and a request delta of 2 Instances.",
+    )
+    assert isinstance(found, errors.QuotaError)
+    assert (found.limit, found.instance_type, found.asked) == (
+        "training-job/ml.p2.xlarge",
+        "ml.p2.xlarge",
+        2,
+    )
+
+
+def test_a_quota_error_in_unknown_words_invents_no_figures() -> None:
+    found = _raised("ResourceLimitExceeded", "You have reached a limit.")
+    assert isinstance(found, errors.QuotaError)
+    assert (found.limit, found.instance_type, found.allowed) == ("", "", None)
+
+
+def test_a_capacity_error_tells_the_type_and_what_allows_others() -> None:
+    found = _raised(
+        "EC2InsufficientCapacityError",
+        "Instance type 'ml.g5.48xlarge' is temporarily unavailable in supported availability zones"
+        " [euw1-az1]. Try again in a few minutes, or try a different instance type.",
+    )
+    assert isinstance(found, errors.CapacityError)
+    assert found.instance_type == "ml.g5.48xlarge"
+    assert "instance_types" in str(found)
+
+
+@pytest.mark.parametrize("kind", [errors.QuotaError, errors.CapacityError])
+def test_its_fields_survive_a_process_boundary(kind: type[errors.QuotaError]) -> None:
+    error = pickle.loads(pickle.dumps(kind("x", code="c", instance_type="ml.g5.xlarge")))  # noqa: S301
+    assert (error.code, error.instance_type, str(error)) == ("c", "ml.g5.xlarge", "x")
 
 
 def test_what_the_local_aws_does_not_offer_is_unsupported() -> None:

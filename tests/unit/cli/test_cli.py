@@ -28,7 +28,7 @@ EXITS = [
     (errors.AttachError("x", name="n"), 3),
     (errors.UnsupportedError("x", feature="f"), 3),
     (errors.CredentialsError("x"), 4),
-    (errors.QuotaExceededError("x"), 4),
+    (errors.QuotaError("x"), 4),
     (errors.ThrottledError("x"), 4),
     (errors.WaitTimeout("x", name="n", status="s", seconds=1), 5),
     (errors.GateError("x", missed=["y"]), 6),

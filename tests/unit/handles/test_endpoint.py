@@ -15,7 +15,7 @@ from ift_sagemaker.errors import (
     CredentialsError,
     EndpointFailed,
     InvocationError,
-    QuotaExceededError,
+    QuotaError,
     ResourceInUseError,
     ResourceNotFoundError,
     WaitTimeout,
@@ -104,8 +104,8 @@ def test_credentials_that_end_say_that_the_endpoint_goes_on_and_how_to_return() 
 @pytest.mark.parametrize("step", ["CreateModel", "CreateEndpointConfig", "CreateEndpoint"])
 def test_a_failed_deployment_takes_away_what_it_made(step: str) -> None:
     aws = FakeAWS()
-    aws.refuse[step] = QuotaExceededError("limit 0")
-    with pytest.raises(QuotaExceededError):
+    aws.refuse[step] = QuotaError("limit 0")
+    with pytest.raises(QuotaError):
         _deploy(aws)
     assert aws.hosting == {"model": {}, "endpoint-config": {}, "endpoint": {}}
 
@@ -113,8 +113,8 @@ def test_a_failed_deployment_takes_away_what_it_made(step: str) -> None:
 def test_a_failed_deployment_keeps_what_it_found() -> None:
     aws = FakeAWS()
     aws.create_model(_plan().create_model)
-    aws.refuse["CreateEndpoint"] = QuotaExceededError("limit 0")
-    with pytest.raises(QuotaExceededError):
+    aws.refuse["CreateEndpoint"] = QuotaError("limit 0")
+    with pytest.raises(QuotaError):
         _deploy(aws)
     assert list(aws.hosting["model"]) == [JOB]
     assert aws.hosting["endpoint-config"] == {}
