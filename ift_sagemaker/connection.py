@@ -94,6 +94,7 @@ def _local(role: str | None, bucket: str | None, region: str | None, prices: Pri
         ),
         prices=prices,
         calibrate=measured_speed,
+        takes_stand_ins=True,
     )
 
 

@@ -18,6 +18,7 @@ from ift_sagemaker.aws.upload import Sending, Sent
 from ift_sagemaker.catalog import FoundationModel, find
 from ift_sagemaker.catalog.models import Road, today
 from ift_sagemaker.catalog.prices import PriceBook
+from ift_sagemaker.catalog.stand_ins import stand_in_weights
 from ift_sagemaker.catalog.weights import Weights, WeightsCache
 from ift_sagemaker.contract import names
 from ift_sagemaker.data import InstructionDataset
@@ -54,6 +55,7 @@ from ift_sagemaker.plan.routes.container import (
     plan_training,
 )
 from ift_sagemaker.plan.routes.job import RouteInputs
+from ift_sagemaker.plan.routes.jumpstart import JUMPSTART_ROUTE, plan_jumpstart, refuse_stand_in
 from ift_sagemaker.plan.spec import Compute, Customization, FineTuneSpec, Scalar
 from ift_sagemaker.plan.tokens import TokenCount, count_tokens
 from ift_sagemaker.plan.workload import Training
@@ -65,6 +67,7 @@ from ift_sagemaker.wire.rows import read_rows
 from ift_sagemaker.wire.template import PromptTemplate
 
 Data = InstructionDataset | Stored | str | Path
+Plan = JobPlan | RoutePlan
 OWN_ROUTE = "container"
 SECURITY_FIELDS = (
     ("RoleArn",),
@@ -103,6 +106,8 @@ class Session:
         default=None, repr=False
     )
     """The speed measured on this machine; None where jobs do not run on it."""
+    takes_stand_ins: bool = field(default=False, repr=False)
+    """Whether jobs run on this machine, which may train other weights in place of those that only AWS has."""
     today: Callable[[], date] = field(default=today, repr=False)
     """By which roads of the catalogue are open or closed."""
 
@@ -123,8 +128,8 @@ class Session:
         """Uploads, the exact requests and the estimate of a fine-tuning run. Writes nothing, sends nothing.
 
         By the model's first route that takes jobs today, or the one that `customization` names: a JobPlan for
-        our own route, `container`, which `fine_tune` runs, a RoutePlan for the others, which nothing here
-        runs yet. `tokens` are those of `data`; without them they are estimated from a sample of the rows.
+        our own route, `container`, a RoutePlan for the others; `fine_tune` runs the routes container and
+        jumpstart. `tokens` are those of `data`; without them they are estimated from a sample of the rows.
         Raises DatasetError for bad rows, ModelNotFoundError, ConfigError for a hyperparameter or field
         outside its range, UnsupportedError for a closed road (with date and alternative) and for what is not
         at hand, WeightsError where the base weights were not pulled yet, RequestError where AWS would refuse,
@@ -154,7 +159,7 @@ class Session:
         """Instance types for the run that a plan's `estimate` is of, the best first; see `plan.offers`."""
         return offers(found.subject, found.training, found.tokens, found.target)
 
-    def fine_tune(
+    def fine_tune(  # noqa: PLR0913 - each is a word of the user's
         self,
         model_id: str,
         data: Data,
@@ -162,28 +167,40 @@ class Session:
         validation: Data | None = None,
         hyperparameters: Mapping[str, Scalar] | None = None,
         compute: Compute | None = None,
+        customization: Customization | None = None,
         tags: Mapping[str, str] | None = None,
         retry: bool = False,
+        stand_in: str | Path | None = None,
     ) -> TrainingJob:
         """The job of a fine-tuning run: started and billed, or attached to where the same run exists.
 
         `data` is an InstructionDataset, or the path or `s3://` address of rows; hyperparameters are those of
         `ift models show` (docs/reference/hyperparameters.md).
-        Fetches the base weights first where this machine lacks them. Raises as `plan` does; AttachError where
+        Fetches the base weights first where this machine lacks them; on route jumpstart AWS has them, and the
+        local AWS trains those of `stand_in` (a checkpoint's folder, or a catalogue id of route container) in
+        their place: the job, its handle and its evaluation say so. Raises as `plan` does; AttachError where
         the same run exists under another role, key, network or isolation; CostLimitError before a launch that
         `compute.max_cost` forbids; TrainingJobFailed or TrainingJobStopped where it ended so and
-        `retry` is False; UnsupportedError for a model of another route than our own, whose requests `plan`
-        shows.
+        `retry` is False; UnsupportedError for a model of a route that nothing here runs, whose requests
+        `plan` shows, and for a stand-in on AWS or of a model that our program could not train.
         """
-        self._refuse_other_routes(find(model_id))
+        spec, model = _spec(model_id, hyperparameters, compute, tags, customization), find(model_id)
+        road = road_of(model, self.today(), spec.customization.route)
+        if stand_in is not None:
+            refuse_stand_in(model, road, local=self.takes_stand_ins)
+        if road.route == JUMPSTART_ROUTE:
+            weights = None if stand_in is None else stand_in_weights(stand_in, self.weights, self.on_fetch)
+            asked = self._route_inputs(spec, model, road, data, validation, weights)
+            place = self._place()
+            return self._execute(lambda attempt: plan_jumpstart(asked, place, attempt), retry=retry)
+        _refuse_other_routes(model, road)
         parse_hyperparameters(hyperparameters or {})
-        spec = _spec(model_id, hyperparameters, compute, tags)
         rows = self._dataset(data)
         held_out = None if validation is None else self._dataset(validation)
         place = self._place()
-        weights = self.weights.find(model_id) or self.weights.pull(model_id, self.on_fetch)
+        base = self.weights.find(model_id) or self.weights.pull(model_id, self.on_fetch)
         inputs, found = self._forecast(
-            self._inputs(spec, rows, held_out, weights), count_tokens(rows), held_out, place
+            self._inputs(spec, rows, held_out, base), count_tokens(rows), held_out, place
         )
         return self._execute(
             lambda attempt: plan_training(inputs, place, attempt).with_estimate(found), retry=retry
@@ -212,7 +229,7 @@ class Session:
         place = self._place(role=handle.description["RoleArn"])
         run = self._execute(lambda attempt: plan_evaluation(inputs, place, attempt), retry=retry)
         run.wait(on_progress=on_progress)
-        return _read_evaluation(run)
+        return replace(_read_evaluation(run), stand_in=inputs.tuned.stand_in_note)
 
     # -- data
 
@@ -308,7 +325,7 @@ class Session:
 
     # -- executing
 
-    def _execute(self, plan_of: Callable[[int], JobPlan], *, retry: bool) -> TrainingJob:
+    def _execute(self, plan_of: Callable[[int], Plan], *, retry: bool) -> TrainingJob:
         plan, earlier = self._next_attempt(plan_of)
         if earlier is not None:
             if earlier["TrainingJobStatus"] not in {FAILED, STOPPED}:
@@ -325,7 +342,7 @@ class Session:
             )
         return self._handle(plan, made=True)
 
-    def _next_attempt(self, plan_of: Callable[[int], JobPlan]) -> tuple[JobPlan, dict[str, Any] | None]:
+    def _next_attempt(self, plan_of: Callable[[int], Plan]) -> tuple[Plan, dict[str, Any] | None]:
         """The plan of the attempt that is alive or free, and the newest job found on the way."""
         found = None
         for attempt in range(1, names.MAX_ATTEMPT + 1):
@@ -340,7 +357,7 @@ class Session:
             f"all {names.MAX_ATTEMPT} attempts of {plan_of(1).name} are used up", name=plan_of(1).name
         )
 
-    def _attached(self, plan: JobPlan, there: Mapping[str, Any]) -> TrainingJob:
+    def _attached(self, plan: Plan, there: Mapping[str, Any]) -> TrainingJob:
         differences = [
             (".".join(path), _at(there, path), _at(plan.request, path))
             for path in SECURITY_FIELDS
@@ -358,12 +375,12 @@ class Session:
             )
         return self._handle(plan, attached=True)
 
-    def _handle(self, plan: JobPlan, **how: Any) -> TrainingJob:
+    def _handle(self, plan: Plan, **how: Any) -> TrainingJob:
         return TrainingJob(
             plan.name, self.client, self.patience, prices=self.prices, estimate=plan.estimate, **how
         )
 
-    def _send(self, plan: JobPlan) -> None:
+    def _send(self, plan: Plan) -> None:
         objects = self.client.objects
         if self.bucket is None:
             objects.ensure_bucket(plan.place.bucket, plan.place.region)
@@ -396,27 +413,28 @@ class Session:
         identity = self.client.identity()
         return f"sagemaker-{identity.region}-{identity.account}"
 
-    def _refuse_other_routes(self, model: FoundationModel) -> None:
-        road = road_of(model, self.today())
-        if road.route != OWN_ROUTE:
-            raise UnsupportedError(
-                f"{model.model_id} is tuned by route {road.route}, which is planned and not run yet: `ift "
-                "plan` shows its requests",
-                feature=f"running route {road.route}",
-            )
-
     def _route_plan(
         self, spec: FineTuneSpec, model: FoundationModel, road: Road, data: Data, validation: Data | None
     ) -> RoutePlan:
+        plan = PLANNERS[road.route](self._route_inputs(spec, model, road, data, validation), self._place())
+        plan.check()
+        return plan
+
+    def _route_inputs(
+        self,
+        spec: FineTuneSpec,
+        model: FoundationModel,
+        road: Road,
+        data: Data,
+        validation: Data | None,
+        stand_in: Weights | None = None,
+    ) -> RouteInputs:
         form, training = rows_in_form(_local_source(data), model, road)
         refuse_second_labels(form, validation=validation is not None)
         held_out = None
         if validation is not None:
             held_out = rows_in_form(_local_source(validation), model, road, held_out=True)[1]
-        inputs = RouteInputs(spec, model, road, form, training, held_out)
-        plan = PLANNERS[road.route](inputs, self._place())
-        plan.check()
-        return plan
+        return RouteInputs(spec, model, road, form, training, held_out, stand_in)
 
     def _found_weights(self, model_id: str) -> Weights:
         find(model_id)
@@ -520,6 +538,15 @@ def _at(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     for part in path:
         value = value.get(part) if isinstance(value, Mapping) else None
     return value or None
+
+
+def _refuse_other_routes(model: FoundationModel, road: Road) -> None:
+    if road.route != OWN_ROUTE:
+        raise UnsupportedError(
+            f"{model.model_id} is tuned by route {road.route}, which is planned and not run yet: `ift "
+            "plan` shows its requests",
+            feature=f"running route {road.route}",
+        )
 
 
 def _must_retry(earlier: Mapping[str, Any]) -> JobError:

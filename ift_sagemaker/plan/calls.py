@@ -1,4 +1,4 @@
-"""The plan of a route whose job this library shows and does not run: uploads, and the exact requests."""
+"""The plan of a route that is not our own: uploads, and the exact requests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import Any
 from ift_sagemaker.contract import rules, shapes
 from ift_sagemaker.errors import RequestError
 from ift_sagemaker.plan.plans import Cost, Place, Upload
+
+STARTED = ("jumpstart",)
+"""Routes of such plans that this library starts."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,11 @@ class RoutePlan:
     cost: Cost | None = None
     estimate: None = None
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def request(self) -> Mapping[str, Any]:
+        """What CreateTrainingJob is asked; raises KeyError where the route asks for no training job."""
+        return self.call("CreateTrainingJob")
 
     def call(self, operation: str) -> Mapping[str, Any]:
         """The parameters of the call of that operation; raises KeyError where there is none."""
@@ -89,6 +97,7 @@ class RoutePlan:
     def __str__(self) -> str:
         total = sum(upload.size for upload in self.uploads)
         what = "shown; this library does not start it yet" if self.calls else "files; nothing is sent"
+        what = "`fine_tune` and `ift train` start it" if self.route in STARTED else what
         lines = [
             f"{self.route} job {self.name} ({what})",
             f"  model      {self.model_id}, {self.rows} rows",
