@@ -33,8 +33,7 @@ from ift_sagemaker.plan.costs import JobCost, job_cost
 from ift_sagemaker.plan.deployments.vllm import DEFAULT_INSTANCE_TYPE, Deployable, plan_deployment
 from ift_sagemaker.plan.estimate import Estimate
 from ift_sagemaker.plan.plans import DeploymentPlan, Place
-from ift_sagemaker.plan.routes.container import TunedModel
-from ift_sagemaker.plan.spec import Compute, parse
+from ift_sagemaker.plan.routes.container import TunedModel, compute_of
 from ift_sagemaker.report.progress import watching_where_seen
 from ift_sagemaker.wire.archive import unpack
 from ift_sagemaker.wire.jumpstart import TAG_STAND_IN, TAG_STAND_IN_WEIGHTS, is_jumpstarts, stand_in_note
@@ -441,27 +440,9 @@ class TrainingJob:
             model_id=self.model_id,
             artifact_uri=self.artifact_uri,
             base_uri=base,
-            compute=_compute_of(description),
+            compute=compute_of(description),
             stand_in=stand_in,
         )
 
 
 _EXECUTED_TAGS = frozenset({"ift:local-runner", "ift:executed-image", TAG_STAND_IN})
-
-
-def _compute_of(description: dict[str, Any]) -> Compute:
-    resources = description["ResourceConfig"]
-    vpc = description.get("VpcConfig", {})
-    values: dict[str, Any] = {
-        "instance_type": resources["InstanceType"],
-        "max_runtime_in_seconds": description["StoppingCondition"]["MaxRuntimeInSeconds"],
-        "subnets": tuple(vpc.get("Subnets", ())),
-        "security_group_ids": tuple(vpc.get("SecurityGroupIds", ())),
-        "volume_kms_key": resources.get("VolumeKmsKeyId"),
-        "output_kms_key": description["OutputDataConfig"].get("KmsKeyId"),
-        "network_isolation": bool(description.get("EnableNetworkIsolation", False)),
-    }
-    if resources.get("VolumeSizeInGB"):
-        values["volume_size_in_gb"] = resources["VolumeSizeInGB"]
-    compute: Compute = parse(Compute, values)
-    return compute

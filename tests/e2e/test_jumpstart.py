@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from ift_sagemaker import local
 from ift_sagemaker.cli.tree import ift
 from ift_sagemaker.data import InstructionDataset
 from ift_sagemaker.errors import AWSError, UnsupportedError
@@ -75,13 +76,14 @@ def test_a_gated_llama_trains_answers_and_is_judged_as_the_stand_in_that_it_is(
 
 
 def test_conversations_train_on_a_model_whose_output_is_not_compressed(
-    session: Session, stand_ins: Path, tmp_path: Path
+    session: Session, tmp_path: Path
 ) -> None:
     turns = [{"role": "user", "content": "word"}, {"role": "assistant", "content": "word"}]
     chats = InstructionDataset.from_rows([{"messages": turns}] * 8)
     job = session.fine_tune(
-        LLAMA_3, chats, hyperparameters=QUICK, customization=ACCEPTED, stand_in=stand_ins / "tiny-llama"
+        LLAMA_3, chats, hyperparameters=QUICK, customization=ACCEPTED, stand_in="smollm2-135m-instruct"
     )
+    assert job.stand_in == f"stand-in: smollm2-135m-instruct trained in place of {LLAMA_3}"
     assert job.wait(timeout=120).artifact_uri.endswith("/output/model/")
     assert job.description["HyperParameters"]["chat_dataset"] == "True"
     assert (job.download(tmp_path / "model") / "model.safetensors").exists()
@@ -152,6 +154,21 @@ def test_a_job_without_a_stand_in_is_refused_with_the_remedy(
 ) -> None:
     with pytest.raises(AWSError, match=r"JumpStart's own weights are not on this machine.*--stand-in"):
         session.fine_tune(LLAMA, rows, hyperparameters=QUICK, customization=ACCEPTED)
+
+
+def test_weights_that_the_user_puts_where_jumpstart_keeps_them_need_no_stand_in(
+    session: Session, rows: InstructionDataset, stand_ins: Path
+) -> None:
+    asked = session.plan(LLAMA, rows, customization=ACCEPTED).request["InputDataConfig"]
+    (uri,) = [c["DataSource"]["S3DataSource"]["S3Uri"] for c in asked if c["ChannelName"] == "model"]
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    s3 = local.boto3_session().client("s3")
+    s3.create_bucket(Bucket=bucket)
+    for path in (stand_ins / "tiny-llama").iterdir():
+        s3.upload_file(str(path), bucket, f"{key}/{path.name}")
+    job = session.fine_tune(LLAMA, rows, hyperparameters=QUICK, customization=ACCEPTED)
+    assert job.wait(timeout=120).stand_in == ""
+    assert "stand-in" not in job.executed
 
 
 def test_another_stand_in_is_another_job(session: Session, rows: InstructionDataset, stand_ins: Path) -> None:

@@ -19,7 +19,7 @@ from ift_sagemaker.contract.storage import has_local_nvme
 from ift_sagemaker.data.manifest import DATA_PREFIX, Manifest
 from ift_sagemaker.errors import UnsupportedError
 from ift_sagemaker.plan.plans import PREFIX, Cost, JobPlan, Place, Upload, tag_list
-from ift_sagemaker.plan.spec import Compute, FineTuneSpec
+from ift_sagemaker.plan.spec import Compute, FineTuneSpec, parse
 from ift_sagemaker.wire.hyperparameters import (
     EVALUATION_HYPERPARAMETERS,
     parse_hyperparameters,
@@ -211,6 +211,25 @@ def plan_evaluation(inputs: EvaluationInputs, place: Place, attempt: int = 1) ->
         cost=cost_of(tuned.compute),
         rows=inputs.rows.count,
     )
+
+
+def compute_of(description: Mapping[str, Any]) -> Compute:
+    """The machines of a job as DescribeTrainingJob shows it."""
+    resources = description["ResourceConfig"]
+    vpc = description.get("VpcConfig", {})
+    values: dict[str, Any] = {
+        "instance_type": resources["InstanceType"],
+        "max_runtime_in_seconds": description["StoppingCondition"]["MaxRuntimeInSeconds"],
+        "subnets": tuple(vpc.get("Subnets", ())),
+        "security_group_ids": tuple(vpc.get("SecurityGroupIds", ())),
+        "volume_kms_key": resources.get("VolumeKmsKeyId"),
+        "output_kms_key": description["OutputDataConfig"].get("KmsKeyId"),
+        "network_isolation": bool(description.get("EnableNetworkIsolation", False)),
+    }
+    if resources.get("VolumeSizeInGB"):
+        values["volume_size_in_gb"] = resources["VolumeSizeInGB"]
+    compute: Compute = parse(Compute, values)
+    return compute
 
 
 def _refuse_idle_accelerators(instance_type: str) -> None:
