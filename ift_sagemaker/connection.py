@@ -98,6 +98,7 @@ def _local(role: str | None, bucket: str | None, region: str | None, prices: Pri
         prices=prices,
         calibrate=measured_speed,
         machine=partial(health, settings),
+        takes_stand_ins=True,
     )
 
 

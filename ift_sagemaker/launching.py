@@ -22,10 +22,12 @@ from ift_sagemaker.errors import (
     TrainingJobStopped,
 )
 from ift_sagemaker.plan.alternatives import lacked_capacity, none_left, remaining
+from ift_sagemaker.plan.calls import RoutePlan
 from ift_sagemaker.plan.plans import JobPlan
 from ift_sagemaker.training import FAILED, STOPPED, TrainingJob
 from ift_sagemaker.uploading import Uploader
 
+Plan = JobPlan | RoutePlan
 SECURITY_FIELDS = (
     ("RoleArn",),
     ("VpcConfig",),
@@ -44,7 +46,7 @@ class Launcher:
     patience: Patience
     prices: PriceBook
 
-    def launch(self, plans: Mapping[str, Callable[[int], JobPlan]], *, retry: bool) -> TrainingJob:
+    def launch(self, plans: Mapping[str, Callable[[int], Plan]], *, retry: bool) -> TrainingJob:
         """The job of the first attempt that is alive or free, on the first type that AWS can give.
 
         `plans` gives the plan of each attempt, by instance type in the order of trying. Raises AttachError
@@ -52,14 +54,14 @@ class Launcher:
         where AWS has none of the types to give, TrainingJobFailed or TrainingJobStopped where it ended so and
         `retry` is False.
         """
-        plan, earlier = self._next_attempt(next(iter(plans.values())))
+        plan, attempt, earlier = self._next_attempt(next(iter(plans.values())))
         again = partial(self.launch, plans, retry=False) if len(plans) > 1 else None
         if earlier:
             if earlier[-1]["TrainingJobStatus"] not in {FAILED, STOPPED}:
                 return self._attached(plan, earlier[-1], again=again)
             if not retry and (again is None or not lacked_capacity(earlier[-1])):
                 raise _must_retry(earlier[-1])
-        chosen = {name: plans[name](plan.attempt) for name in remaining(list(plans), earlier, over=retry)}
+        chosen = {name: plans[name](attempt) for name in remaining(list(plans), earlier, over=retry)}
         for candidate in chosen.values():
             candidate.check()
         for candidate in chosen.values():
@@ -67,7 +69,7 @@ class Launcher:
                 return self._started(candidate, again=again)
         raise none_left(list(chosen))
 
-    def _started(self, plan: JobPlan, **how: Any) -> TrainingJob:
+    def _started(self, plan: Plan, **how: Any) -> TrainingJob:
         self.uploader.send(plan)
         try:
             self.patience.call(lambda: self.client.create_training_job(plan.request))
@@ -76,22 +78,22 @@ class Launcher:
             return self._attached(plan, found, **how)
         return self._handle(plan, made=True, **how)
 
-    def _next_attempt(self, plan_of: Callable[[int], JobPlan]) -> tuple[JobPlan, list[dict[str, Any]]]:
-        """The plan of the attempt that is alive or free, and the jobs found on the way, oldest first."""
+    def _next_attempt(self, plan_of: Callable[[int], Plan]) -> tuple[Plan, int, list[dict[str, Any]]]:
+        """Plan and number of the attempt that is alive or free, and the jobs before it, oldest first."""
         found: list[dict[str, Any]] = []
         for attempt in range(1, names.MAX_ATTEMPT + 1):
             plan = plan_of(attempt)
             try:
                 found.append(self.patience.call(partial(self.client.describe_training_job, plan.name)))
             except ResourceNotFoundError:
-                return plan, found
+                return plan, attempt, found
             if found[-1]["TrainingJobStatus"] not in {FAILED, STOPPED}:
-                return plan, found
+                return plan, attempt, found
         raise AttachError(
             f"all {names.MAX_ATTEMPT} attempts of {plan_of(1).name} are used up", name=plan_of(1).name
         )
 
-    def _attached(self, plan: JobPlan, there: Mapping[str, Any], **how: Any) -> TrainingJob:
+    def _attached(self, plan: Plan, there: Mapping[str, Any], **how: Any) -> TrainingJob:
         differences = [
             (".".join(path), _at(there, path), _at(plan.request, path))
             for path in SECURITY_FIELDS
@@ -109,7 +111,7 @@ class Launcher:
             )
         return self._handle(plan, attached=True, **how)
 
-    def _handle(self, plan: JobPlan, **how: Any) -> TrainingJob:
+    def _handle(self, plan: Plan, **how: Any) -> TrainingJob:
         return TrainingJob(
             plan.name, self.client, self.patience, prices=self.prices, estimate=plan.estimate, **how
         )

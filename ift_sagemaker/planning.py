@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -13,6 +13,7 @@ from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.catalog import FoundationModel, find
 from ift_sagemaker.catalog.models import Road
 from ift_sagemaker.catalog.prices import PriceBook
+from ift_sagemaker.catalog.stand_ins import stand_in_weights
 from ift_sagemaker.catalog.weights import Weights, WeightsCache
 from ift_sagemaker.data import InstructionDataset
 from ift_sagemaker.data.reading.sources import REMOTE, Stored
@@ -30,6 +31,7 @@ from ift_sagemaker.plan.roads import PLANNERS, refuse_unheard, road_of
 from ift_sagemaker.plan.routes.container import Rows, TrainingInputs, plan_training
 from ift_sagemaker.plan.routes.export import plan_export
 from ift_sagemaker.plan.routes.job import RouteInputs
+from ift_sagemaker.plan.routes.jumpstart import JUMPSTART_ROUTE, plan_jumpstart, refuse_stand_in
 from ift_sagemaker.plan.spec import Compute, FineTuneSpec
 from ift_sagemaker.plan.tokens import RowTokens, TokenCount
 from ift_sagemaker.plan.workload import Training
@@ -38,6 +40,7 @@ from ift_sagemaker.wire.hyperparameters import parse_hyperparameters
 from ift_sagemaker.wire.program import program
 
 OWN_ROUTE = "container"
+Plan = JobPlan | RoutePlan
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+", re.ASCII)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 Calibrate = Callable[[AWSClient, str, Training], Calibration | None]
@@ -54,6 +57,7 @@ class Planner:
     prices: PriceBook
     calibrate: Calibrate | None
     today: Callable[[], date]
+    takes_stand_ins: bool = False
 
     def plan(
         self,
@@ -90,13 +94,42 @@ class Planner:
         return plan
 
     def attempts(
+        self,
+        spec: FineTuneSpec,
+        data: Data,
+        validation: Data | None,
+        on_fetch: Callable[[str], None] | None,
+        stand_in: str | Path | None = None,
+    ) -> Mapping[str, Callable[[int], Plan]]:
+        """The plan of each attempt of a run, by instance type in the order of trying.
+
+        Fetches weights that this machine lacks. Raises UnsupportedError for a model of a route that nothing
+        here runs, and for a stand-in where there can be none.
+        """
+        model = find(spec.model)
+        road = road_of(model, self.today(), spec.customization.route)
+        refuse_unheard(spec.customization, road)
+        if stand_in is not None:
+            refuse_stand_in(model, road, local=self.takes_stand_ins)
+        if road.route == JUMPSTART_ROUTE:
+            weights = None if stand_in is None else stand_in_weights(stand_in, self.weights, on_fetch)
+            return self._jumpstart_attempts(self._route_inputs(spec, model, road, data, validation, weights))
+        _refuse_other_routes(model, road)
+        return self._own_attempts(spec, data, validation, on_fetch)
+
+    def _jumpstart_attempts(self, inputs: RouteInputs) -> dict[str, Callable[[int], RoutePlan]]:
+        compute, place = inputs.spec.compute, self.place()
+        if compute.instance_types or compute.max_usd_per_hour is not None:
+            raise UnsupportedError(
+                "other instance types and max_usd_per_hour are for route container; route jumpstart takes "
+                "one of the types that the model's script is known to run on",
+                feature="alternative instance types on route jumpstart",
+            )
+        return {"": lambda attempt: plan_jumpstart(inputs, place, attempt)}
+
+    def _own_attempts(
         self, spec: FineTuneSpec, data: Data, validation: Data | None, on_fetch: Callable[[str], None] | None
     ) -> dict[str, Callable[[int], JobPlan]]:
-        """The plan of each attempt of a run by our own route, by instance type in the order of trying.
-
-        Fetches weights that this machine lacks. Raises UnsupportedError for a model of another route.
-        """
-        self._refuse_other_routes(find(spec.model))
         parse_hyperparameters(spec.hyperparameters)
         rows = self.reader.dataset(data)
         held_out = None if validation is None else self.reader.dataset(validation)
@@ -134,29 +167,31 @@ class Planner:
     def reader(self) -> Reader:
         return Reader(self.client)
 
-    def _refuse_other_routes(self, model: FoundationModel) -> None:
-        road = road_of(model, self.today())
-        if road.route != OWN_ROUTE:
-            raise UnsupportedError(
-                f"{model.model_id} is tuned by route {road.route}, which is planned and not run yet: `ift "
-                "plan` shows its requests",
-                feature=f"running route {road.route}",
-            )
-
     def _route_plan(
         self, spec: FineTuneSpec, model: FoundationModel, road: Road, data: Data, validation: Data | None
     ) -> RoutePlan:
-        form, training = rows_in_form(self._at_hand(data), model, road)
-        refuse_second_labels(form, validation=validation is not None)
-        held_out = None
-        if validation is not None:
-            held_out = rows_in_form(self._at_hand(validation), model, road, held_out=True)[1]
-        inputs = RouteInputs(spec, model, road, form, training, held_out, self.prices)
+        inputs = self._route_inputs(spec, model, road, data, validation)
         if road.route == "export":
             return plan_export(inputs)
         plan = PLANNERS[road.route](inputs, self.place())
         plan.check()
         return plan
+
+    def _route_inputs(
+        self,
+        spec: FineTuneSpec,
+        model: FoundationModel,
+        road: Road,
+        data: Data,
+        validation: Data | None,
+        stand_in: Weights | None = None,
+    ) -> RouteInputs:
+        form, training = rows_in_form(self._at_hand(data), model, road)
+        refuse_second_labels(form, validation=validation is not None)
+        held_out = None
+        if validation is not None:
+            held_out = rows_in_form(self._at_hand(validation), model, road, held_out=True)[1]
+        return RouteInputs(spec, model, road, form, training, held_out, self.prices, stand_in)
 
     def _at_hand(self, data: Data) -> InstructionDataset | str | Path:
         """Rows or a path of this machine: what lies in S3 is read."""
@@ -194,6 +229,15 @@ class Planner:
 def _refuse_other_than(field: str, value: str, pattern: re.Pattern[str], allowed: str) -> None:
     if pattern.fullmatch(value) is None:
         raise ConfigError(f"{field} {value!r} is none: {allowed}", field=field, value=value, allowed=allowed)
+
+
+def _refuse_other_routes(model: FoundationModel, road: Road) -> None:
+    if road.route != OWN_ROUTE:
+        raise UnsupportedError(
+            f"{model.model_id} is tuned by route {road.route}, which is planned and not run yet: `ift "
+            "plan` shows its requests",
+            feature=f"running route {road.route}",
+        )
 
 
 def _inputs(

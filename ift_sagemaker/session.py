@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -62,6 +62,8 @@ class Session:
     """The speed measured on this machine; None where jobs do not run on it."""
     today: Callable[[], date] = field(default=today, repr=False)
     """By which roads of the catalogue are open or closed."""
+    takes_stand_ins: bool = field(default=False, repr=False)
+    """Whether jobs run on this machine, which may train other weights in place of those that only AWS has."""
     machine: Callable[[], Mapping[str, Any]] | None = field(default=None, repr=False)
     """What this machine offers to jobs; None where they do not run on it."""
 
@@ -82,8 +84,8 @@ class Session:
         """Uploads, the exact requests and the estimate of a fine-tuning run. Writes nothing, sends nothing.
 
         By the model's first route that takes jobs today, or the one that `customization` names: a JobPlan for
-        our own route, `container`, which `fine_tune` runs, a RoutePlan for the others, which nothing here
-        runs yet. `tokens` are those of `data`; without them the model's own tokenizer counts a sample of the
+        our own route, `container`, a RoutePlan for the others; `fine_tune` runs the routes container and
+        jumpstart. `tokens` are those of `data`; without them the model's own tokenizer counts a sample of the
         rows, or all of them for "exact" (about a second for a million tokens). Without the
         package tokenizers they are estimated from characters, and said to be.
         Raises DatasetError for bad rows, ModelNotFoundError, ConfigError for a hyperparameter or field
@@ -98,7 +100,7 @@ class Session:
         """Instance types for the run that a plan's `estimate` is of, the best first; see `plan.offers`."""
         return offers(found.subject, found.training, found.tokens, found.target)
 
-    def fine_tune(
+    def fine_tune(  # noqa: PLR0913 - each is a word of the user's
         self,
         model_id: str,
         data: Data,
@@ -106,23 +108,27 @@ class Session:
         validation: Data | None = None,
         hyperparameters: Mapping[str, Scalar] | None = None,
         compute: Compute | None = None,
+        customization: Customization | None = None,
         tags: Mapping[str, str] | None = None,
         retry: bool = False,
+        stand_in: str | Path | None = None,
     ) -> TrainingJob:
         """The job of a fine-tuning run: started and billed, or attached to where the same run exists.
 
         `data` is an InstructionDataset, or the path or `s3://` address of rows; hyperparameters are those of
         `ift models show` (docs/reference/hyperparameters.md).
-        Fetches the base weights first where this machine lacks them. Raises as `plan` does; AttachError where
+        Fetches the base weights first where this machine lacks them; on route jumpstart AWS has them, and the
+        local AWS trains those of `stand_in` (a checkpoint's folder, or a catalogue id of route container) in
+        their place: the job, its handle and its evaluation say so. Raises as `plan` does; AttachError where
         the same run exists under another role, key, network or isolation; CostLimitError before a launch that
         `compute.max_cost` forbids; CapacityError where AWS has none of the types in `compute` to give;
-        TrainingJobFailed or TrainingJobStopped where it ended so and `retry` is False; UnsupportedError for a
-        model of another route than our own, whose requests `plan` shows.
+        TrainingJobFailed or TrainingJobStopped where it ended so and `retry` is False; UnsupportedError for
+        a model of a route that nothing here runs, whose requests `plan` shows, and for a stand-in on AWS or
+        of a model that our program could not train.
         """
-        spec = _spec(model_id, hyperparameters, compute, tags)
-        return self._launcher.launch(
-            self._planner.attempts(spec, data, validation, self.on_fetch), retry=retry
-        )
+        spec = _spec(model_id, hyperparameters, compute, tags, customization)
+        plans = self._planner.attempts(spec, data, validation, self.on_fetch, stand_in)
+        return self._launcher.launch(plans, retry=retry)
 
     def evaluate(
         self,
@@ -149,7 +155,7 @@ class Session:
             {"": lambda attempt: plan_evaluation(inputs, place, attempt)}, retry=retry
         )
         run.wait(on_progress=on_progress)
-        return _read_evaluation(run)
+        return replace(_read_evaluation(run), stand_in=inputs.tuned.stand_in_note)
 
     # -- data
 
@@ -256,7 +262,14 @@ class Session:
     @property
     def _planner(self) -> Planner:
         return Planner(
-            self.client, self.role, self.bucket, self.weights, self.prices, self.calibrate, self.today
+            self.client,
+            self.role,
+            self.bucket,
+            self.weights,
+            self.prices,
+            self.calibrate,
+            self.today,
+            takes_stand_ins=self.takes_stand_ins,
         )
 
     @property

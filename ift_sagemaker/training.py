@@ -36,10 +36,10 @@ from ift_sagemaker.plan.costs import JobCost, job_cost
 from ift_sagemaker.plan.deployments.vllm import DEFAULT_INSTANCE_TYPE, Deployable, plan_deployment
 from ift_sagemaker.plan.estimate import Estimate
 from ift_sagemaker.plan.plans import DeploymentPlan, Place
-from ift_sagemaker.plan.routes.container import TunedModel
-from ift_sagemaker.plan.spec import Compute, parse
+from ift_sagemaker.plan.routes.container import TunedModel, compute_of
 from ift_sagemaker.report.progress import watching_where_seen
 from ift_sagemaker.wire.archive import unpack
+from ift_sagemaker.wire.jumpstart import TAG_STAND_IN, TAG_STAND_IN_WEIGHTS, is_jumpstarts, stand_in_note
 from ift_sagemaker.wire.metrics import parse_metrics
 from ift_sagemaker.wire.paths import CHANNEL_MODEL, DATA_MANIFEST_VARIABLE, MODEL_ID_VARIABLE
 
@@ -146,6 +146,25 @@ class TrainingJob:
         """What really ran, where that is not what was asked (the local AWS says so in tags); else empty."""
         tags = self.client.tags(self._described()["TrainingJobArn"])
         return {key.removeprefix("ift:"): value for key, value in tags.items() if key in _EXECUTED_TAGS}
+
+    @property
+    def stand_in(self) -> str:
+        """Which weights the local AWS trained in place of the model's own, in words; else empty."""
+        name = self._stand_in_tags().get(TAG_STAND_IN)
+        return stand_in_note(name, self.model_id) if name else ""
+
+    def _stand_in_tags(self) -> dict[str, str]:
+        """The tags of a JumpStart job; of others they are not asked for, which some roles may not do."""
+        if not is_jumpstarts(self._channels().get(CHANNEL_MODEL, "")):
+            return {}
+        return self.client.tags(self._described()["TrainingJobArn"])
+
+    def _channels(self) -> dict[str, str]:
+        return {
+            channel["ChannelName"]: channel["DataSource"]["S3DataSource"]["S3Uri"]
+            for channel in self._described().get("InputDataConfig", [])
+            if "S3DataSource" in channel.get("DataSource", {})
+        }
 
     def cost(self) -> JobCost:
         """What the job has cost so far as SageMaker tells: nothing before it has ended."""
@@ -301,8 +320,11 @@ class TrainingJob:
         try:
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as work:
                 archive, unpacked = Path(work) / "archive.tar.gz", Path(work) / "unpacked"
-                self.client.objects.get(uri, archive, on_bytes)
-                unpack(archive, unpacked)
+                if uri.endswith("/"):  # CompressionType NONE
+                    self.client.objects.get_all(uri, unpacked, on_bytes)
+                else:
+                    self.client.objects.get(uri, archive, on_bytes)
+                    unpack(archive, unpacked)
                 if folder.exists():
                     folder.rmdir()
                 shutil.move(unpacked, folder)
@@ -340,6 +362,7 @@ class TrainingJob:
                 network_isolation=bool(self._described().get("EnableNetworkIsolation", True)),
                 vpc=self._described().get("VpcConfig"),
                 data_manifest=self.data_manifest,
+                stand_in=self._stand_in_tags().get(TAG_STAND_IN, ""),
             ),
             place,
         )
@@ -408,43 +431,32 @@ class TrainingJob:
     def as_tuned(self) -> TunedModel:
         """The job as an evaluation needs it; raises ConfigError for a job of another making."""
         description = self._described()
-        uris = {
-            channel["ChannelName"]: channel["DataSource"]["S3DataSource"]["S3Uri"]
-            for channel in description.get("InputDataConfig", [])
-            if "S3DataSource" in channel.get("DataSource", {})
-        }
+        uris = self._channels()
         if CHANNEL_MODEL not in uris:
             raise ConfigError(
                 f"training job {self.name} has no channel {CHANNEL_MODEL!r}: no base to compare with",
                 field="job",
                 value=self.name,
-                allowed="a job of route container",
+                allowed="a job of route container, or a stand-in of route jumpstart",
+            )
+        base, stand_in = uris[CHANNEL_MODEL], ""
+        if is_jumpstarts(base):
+            tags = self._stand_in_tags()
+            base, stand_in = tags.get(TAG_STAND_IN_WEIGHTS, ""), tags.get(TAG_STAND_IN, "")
+        if not base:
+            raise UnsupportedError(
+                f"the base of {self.name} lies in JumpStart's bucket, in a form that is not known here: "
+                "comparing it with the tuned model is offered for stand-ins alone",
+                feature="evaluating a JumpStart job",
             )
         return TunedModel(
             job_name=self.name,
             model_id=self.model_id,
             artifact_uri=self.artifact_uri,
-            base_uri=uris[CHANNEL_MODEL],
-            compute=_compute_of(description),
+            base_uri=base,
+            compute=compute_of(description),
+            stand_in=stand_in,
         )
 
 
-_EXECUTED_TAGS = frozenset({"ift:local-runner", "ift:executed-image"})
-
-
-def _compute_of(description: dict[str, Any]) -> Compute:
-    resources = description["ResourceConfig"]
-    vpc = description.get("VpcConfig", {})
-    values: dict[str, Any] = {
-        "instance_type": resources["InstanceType"],
-        "max_runtime_in_seconds": description["StoppingCondition"]["MaxRuntimeInSeconds"],
-        "subnets": tuple(vpc.get("Subnets", ())),
-        "security_group_ids": tuple(vpc.get("SecurityGroupIds", ())),
-        "volume_kms_key": resources.get("VolumeKmsKeyId"),
-        "output_kms_key": description["OutputDataConfig"].get("KmsKeyId"),
-        "network_isolation": bool(description.get("EnableNetworkIsolation", False)),
-    }
-    if resources.get("VolumeSizeInGB"):
-        values["volume_size_in_gb"] = resources["VolumeSizeInGB"]
-    compute: Compute = parse(Compute, values)
-    return compute
+_EXECUTED_TAGS = frozenset({"ift:local-runner", "ift:executed-image", TAG_STAND_IN})

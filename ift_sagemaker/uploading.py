@@ -15,7 +15,8 @@ from ift_sagemaker.data import InstructionDataset
 from ift_sagemaker.data.reading.sources import Stored
 from ift_sagemaker.data.sending.manifest import DATA_PREFIX, UploadedData
 from ift_sagemaker.data.sending.outgoing import Outgoing, OutgoingSet, of_dataset, of_path
-from ift_sagemaker.errors import ConfigError
+from ift_sagemaker.errors import ConfigError, UnsupportedError
+from ift_sagemaker.plan.calls import RoutePlan
 from ift_sagemaker.plan.plans import JobPlan
 from ift_sagemaker.reading import Data
 
@@ -63,9 +64,11 @@ class Uploader:
             remarks=tuple(dict.fromkeys(sent.remark for _, sent in results if sent.remark)),
         )
 
-    def send(self, plan: JobPlan) -> None:
-        """What the plan's request points to."""
+    def send(self, plan: JobPlan | RoutePlan) -> None:
+        """What the plan's request points to; raises UnsupportedError for an export, which has none."""
         objects = self.client.objects
+        if plan.place is None:
+            raise UnsupportedError(f"{plan.name} is an export: nothing is sent", feature="sending an export")
         if self.bucket is None:
             objects.ensure_bucket(plan.place.bucket, plan.place.region)
         for upload in plan.uploads:

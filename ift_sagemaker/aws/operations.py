@@ -13,6 +13,7 @@ from typing import Any
 
 BUCKET, OBJECTS, ROLE, EVERYTHING = "bucket", "objects", "role", "*"
 JOBS, MODELS, CONFIGS, ENDPOINTS = "training-job", "model", "endpoint-config", "endpoint"
+PROCESSING = "processing-job"
 TAGGED, LOGS, SERVED = "tagged", "logs", "endpoint with its configuration"
 RUN, LOOK, MAKE_BUCKET = "run", "look", "make bucket"
 """What for: any run, `ift doctor` alone, or a run whose default bucket is not there yet."""
@@ -51,6 +52,7 @@ OPERATIONS: tuple[Operation, ...] = (
         _sagemaker(f"{verb}{noun}", on, reads=verb == "Describe")
         for noun, on, verbs in (
             ("TrainingJob", JOBS, ("Create", "Describe", "Stop")),
+            ("ProcessingJob", PROCESSING, ("Create", "Describe")),
             ("Model", MODELS, ("Create", "Describe", "Delete")),
             ("EndpointConfig", CONFIGS, ("Create", "Describe", "Delete")),
             ("Endpoint", SERVED, ("Create",)),
@@ -88,6 +90,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _s3("HeadObject", OBJECTS, "GetObject"),
     _s3("GetObject", OBJECTS, "GetObject"),
     _s3("PutObject", OBJECTS, "PutObject", reads=False),
+    _s3("CopyObject", OBJECTS, "GetObject", "PutObject", reads=False),
     _s3("CreateMultipartUpload", OBJECTS, "PutObject", reads=False),
     _s3("UploadPart", OBJECTS, "PutObject", reads=False),
     _s3("CompleteMultipartUpload", OBJECTS, "PutObject", reads=False),
@@ -108,7 +111,7 @@ PASSED_TO = "sagemaker.amazonaws.com"
 OBJECT_PREFIX = "ift/"
 """Below which this library writes, as long as nobody names another prefix."""
 LOG_GROUPS = "/aws/sagemaker/"
-_KINDS = {TAGGED: (JOBS, MODELS, CONFIGS, ENDPOINTS), SERVED: (ENDPOINTS, CONFIGS)}
+_KINDS = {TAGGED: (JOBS, PROCESSING, MODELS, CONFIGS, ENDPOINTS), SERVED: (ENDPOINTS, CONFIGS)}
 
 
 @dataclass(frozen=True)

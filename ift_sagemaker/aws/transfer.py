@@ -109,6 +109,28 @@ class Objects:
                 f"{target} has {head['ContentLength']} bytes, {uri} has {size}", operation="CopyObject"
             )
 
+    def get_all(self, uri: str, folder: Path, progress: Progress | None = None) -> None:
+        """Writes every object below a prefix (`s3://bucket/prefix/`) into `folder`, which is made.
+
+        Raises StorageError for a key that would be a file outside of it.
+        """
+        bucket, prefix = split_uri(uri)
+        folder.mkdir(parents=True)
+        with translated("ListObjectsV2"):
+            pages = self._s3().get_paginator("list_objects_v2")
+            found = pages.paginate(Bucket=bucket, Prefix=prefix, ExpectedBucketOwner=self._owner)
+            keys = [entry["Key"] for page in found for entry in page.get("Contents", ())]
+        for key in keys:
+            if key.endswith("/"):
+                continue
+            target = folder / key.removeprefix(prefix)
+            if not target.resolve().is_relative_to(folder.resolve()):
+                raise StorageError(
+                    f"s3://{bucket}/{key} would be a file outside of {folder}", path=str(folder)
+                )
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.get(f"s3://{bucket}/{key}", target, progress)
+
     def ensure_bucket(self, bucket: str, region: str) -> None:
         """Makes the bucket where it is missing, with a rule that ends unfinished uploads.
 

@@ -86,7 +86,7 @@ def describe(model_id: str, folder: Path, origin: str = "") -> Weights:
     files = tuple(
         WeightsFile(path.relative_to(folder).as_posix(), path.stat().st_size, _sha256(path)) for path in paths
     )
-    return Weights(model_id, folder, files, _content_hash(files), origin)
+    return Weights(model_id, folder, files, content_hash(files), origin)
 
 
 class WeightsCache:
@@ -120,7 +120,7 @@ class WeightsCache:
             sizes = [(home / FILES / file.path).stat().st_size for file in files]
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        if sizes != [file.size for file in files] or _content_hash(files) != manifest.get("content_hash"):
+        if sizes != [file.size for file in files] or content_hash(files) != manifest.get("content_hash"):
             return None
         return Weights(
             manifest["model_id"], home / FILES, files, manifest["content_hash"], manifest.get("origin", "")
@@ -217,7 +217,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _content_hash(files: Sequence[WeightsFile]) -> str:
+def content_hash(files: Sequence[WeightsFile]) -> str:
+    """Of the names, sizes and contents of all files."""
     lines = (f"{file.path}\0{file.size}\0{file.sha256}\n" for file in sorted(files, key=lambda f: f.path))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

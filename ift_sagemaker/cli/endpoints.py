@@ -39,6 +39,8 @@ def deploy(
         print_json(handle.plan_deployment(**asked).to_dict())
         return
     endpoint = handle.deploy(**asked, wait=False)
+    if handle.stand_in:
+        click.echo(handle.stand_in, err=True)
     click.echo(endpoint.name)
     if wait:
         with endpoint_watching(endpoint.name) as on_status:

@@ -130,21 +130,40 @@ def _print_offers(session: Session, planned: JobPlan | RoutePlan, *, as_json: bo
 @click.option("--wait", is_flag=True, help="Wait until the job has ended, with progress on stderr.")
 @wait_timeout
 @click.option("--retry", is_flag=True, help="Start again a run that failed or was stopped.")
-def train(wait: bool, timeout: float | None, retry: bool, **options: Any) -> None:  # noqa: FBT001
+@click.option("--route", help="One of the model's routes; default: its first that takes jobs today.")
+@click.option("--accept-eula", is_flag=True, help="You accept the licence of a gated model.")
+@click.option(
+    "--stand-in",
+    metavar="FOLDER|MODEL",
+    help="Target local: weights trained in place of a JumpStart model's, which only AWS has.",
+)
+def train(
+    wait: bool,  # noqa: FBT001
+    timeout: float | None,
+    retry: bool,  # noqa: FBT001
+    stand_in: str | None,
+    **options: Any,
+) -> None:
     """Start a fine-tuning run and print its job's name alone.
 
     The same call again attaches to the same job and trains nothing. With --wait and --alternative the name is
     printed at the end: it is that of the attempt that AWS had an instance for.
     """
+    from ift_sagemaker.plan.spec import Customization, parse
     from ift_sagemaker.report.progress import UploadBar, saying, watching
 
     session = session_of(options)
+    how = parse(Customization, {name: options[name] for name in ("route", "accept_eula")})
     rows, run = _rows(session, options), _run(session, options)
     session.on_fetch = saying(options["model"])
     with UploadBar() as bar:
         session.on_upload = bar
-        job = session.fine_tune(options["model"], rows, retry=retry, **run)
+        job = session.fine_tune(
+            options["model"], rows, customization=how, retry=retry, stand_in=stand_in, **run
+        )
     click.echo(f"{'attached to' if job.attached else 'started'} {job.name}", err=True)
+    if job.stand_in:
+        click.echo(job.stand_in, err=True)
     named_at_the_end = wait and options["alternatives"]
     if not named_at_the_end:
         click.echo(job.name)

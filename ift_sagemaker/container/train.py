@@ -21,7 +21,7 @@ from ift_sagemaker.container.encoding import ConversationEncoder, EncodedRow, en
 from ift_sagemaker.container.inputs import (
     Conversations,
     read_conversations,
-    read_hyperparameters,
+    read_training_hyperparameters,
     refuse_many_hosts,
 )
 from ift_sagemaker.container.learner import Learner, describe, prepare_learner, save
@@ -45,7 +45,7 @@ def run(paths: MLPaths, stop: StopRequest, environment: Mapping[str, str] = os.e
     """Trains and saves. Raises the library's own errors for bad input, before any long work."""
     transformers.utils.logging.disable_progress_bar()
     refuse_many_hosts(paths.resource_config)
-    values = read_hyperparameters(paths.hyperparameters)
+    values = read_training_hyperparameters(paths.hyperparameters)
     conversations = read_conversations(paths, values)
     transformers.set_seed(values["seed"])
     if values["dtype"] == "auto":

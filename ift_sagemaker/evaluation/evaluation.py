@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ift_sagemaker.errors import DataError
@@ -22,6 +23,8 @@ class Evaluation:
     base: Scores
     tuned: Scores
     predictions: tuple[Mapping[str, Any], ...]
+    stand_in: str = ""
+    """What is said of weights that were trained in place of the model's own; empty where they are its own."""
 
     @classmethod
     def from_predictions(cls, rows: Iterable[Mapping[str, Any]]) -> Evaluation:
@@ -38,7 +41,8 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Scores as plain data, without the predictions."""
-        return {"base": self.base.to_dict(), "tuned": self.tuned.to_dict()}
+        told = {"stand_in": self.stand_in} if self.stand_in else {}
+        return {**told, "base": self.base.to_dict(), "tuned": self.tuned.to_dict()}
 
     def to_frame(self) -> pd.DataFrame:
         """One row for all rows and one for each instruction; columns count, exact_match_base, …_tuned …"""
@@ -70,10 +74,11 @@ class Evaluation:
                 f"{figure(getattr(base, metric)):>5} → {figure(getattr(tuned, metric))}" for metric in METRICS
             )
             lines.append(f"{name:<{width}}  {tuned.count:>4}  {'    '.join(figures)}")
-        return "\n".join(lines)
+        return "\n".join([*([self.stand_in] if self.stand_in else []), *lines])
 
     def _repr_html_(self) -> str:
-        return str(self.to_frame().to_html(float_format="{:.3f}".format))
+        said = f"<p>{escape(self.stand_in)}</p>" if self.stand_in else ""
+        return said + str(self.to_frame().to_html(float_format="{:.3f}".format))
 
 
 def _scores(rows: tuple[Mapping[str, Any], ...], side: str) -> Scores:

@@ -1,4 +1,4 @@
-"""The plan of a route whose job this library shows and does not run: uploads, and the exact requests."""
+"""The plan of a route that is not our own: uploads, and the exact requests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from ift_sagemaker.contract import rules, shapes
 from ift_sagemaker.errors import RequestError
 from ift_sagemaker.plan import told
 from ift_sagemaker.plan.plans import Cost, Place, Upload
+
+STARTED = ("jumpstart",)
+"""Routes of such plans that this library starts."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,11 @@ class RoutePlan:
     cost: Cost | None = None
     estimate: None = None
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def request(self) -> Mapping[str, Any]:
+        """What CreateTrainingJob is asked; raises KeyError where the route asks for no training job."""
+        return self.call("CreateTrainingJob")
 
     def call(self, operation: str) -> Mapping[str, Any]:
         """The parameters of the call of that operation; raises KeyError where there is none."""
@@ -92,6 +100,8 @@ class RoutePlan:
         state = "files alone: nothing was sent"
         if self.calls:
             state = "planned: nothing was started, and this library does not start it yet"
+        if self.route in STARTED:
+            state = "planned: nothing was started; `fine_tune` and `ift train` start it"
         lines = [
             f"{self.route} job {self.name}",
             f"  ({state})",

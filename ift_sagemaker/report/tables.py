@@ -35,7 +35,8 @@ def to_text(renderable: RenderableType, columns: int | None = None) -> str:
 
 def evaluation_table(evaluation: Evaluation) -> Table:
     """Base → tuned, all rows first, then each instruction."""
-    table = Table("base → tuned", "rows", "exact match", "ROUGE-L", "loss", "ended by itself")
+    columns = ("base → tuned", "rows", "exact match", "ROUGE-L", "loss", "ended by itself")
+    table = Table(*columns, caption=evaluation.stand_in or None)
     for name, base, tuned in evaluation.parts():
         table.add_row(
             name,

@@ -108,8 +108,9 @@ def requests_page() -> str:
 
 
 _ROUTES_INTRODUCTION = (
-    "# Requests of other routes\n\nOne for each family that can be planned. `ift plan` shows them; nothing "
-    "here sends them yet. They passed the\nsame checks, and were not compared with live AWS.\n"
+    "# Requests of other routes\n\nOne for each family that can be planned. `ift plan` shows them; of these "
+    "routes `ift train` sends jumpstart alone. They passed the\nsame checks, and were not compared with live "
+    "AWS.\n"
 )
 
 

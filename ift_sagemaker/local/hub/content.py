@@ -26,16 +26,18 @@ from ift_sagemaker.local.hub.record import (
 )
 from ift_sagemaker.local.protocol.errors import HTTPAnswer, ServiceError
 from ift_sagemaker.local.protocol.request import Request
+from ift_sagemaker.local.running.jumpstart import program_key, script_key
 from ift_sagemaker.local.s3 import service as s3
 from ift_sagemaker.local.state.resources import split_s3
 from ift_sagemaker.local.state.settings import Context
+from ift_sagemaker.wire.jumpstart import SCRIPT
 from ift_sagemaker.wire.paths import PROGRAM_FILE
 from ift_sagemaker.wire.program import program
 
 FindWeights = Callable[[str], Weights | None]
 Operation = Callable[[Context, dict[str, Any]], dict[str, Any]]
 
-ENTRY_POINT = "transfer_learning.py"
+ENTRY_POINT = SCRIPT
 """What the SDK runs of a JumpStart training script."""
 _READING = ("GET", "HEAD")
 _MARKER = "config.json"
@@ -122,7 +124,7 @@ def _documents(region: str) -> dict[str, tuple[bytes, str]]:
     documents = {MANIFEST_KEY: formats.manifest(offered), PROPRIETARY_MANIFEST_KEY: []}
     contents = {key: _json(value) for key, value in documents.items()}
     contents |= {model.spec_key: _json(formats.spec(model)) for model in offered}
-    contents |= {model.script_key: script_archive() for model in offered}
+    contents |= {script_key(): script_archive(), program_key(): program().content}
     return {
         key: (content, hashlib.md5(content, usedforsecurity=False).hexdigest())
         for key, content in contents.items()

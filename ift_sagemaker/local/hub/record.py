@@ -15,11 +15,11 @@ from functools import cache
 from ift_sagemaker.catalog.images import training_image, vllm_image
 from ift_sagemaker.catalog.instances import instances
 from ift_sagemaker.catalog.models import FoundationModel, models
+from ift_sagemaker.local.running.jumpstart import script_key
 from ift_sagemaker.local.s3.bucket_operations import AWS_OWNED
 from ift_sagemaker.wire.hyperparameters import TRAINING_HYPERPARAMETERS, Hyperparameter
 from ift_sagemaker.wire.metrics import METRIC_DEFINITIONS
 from ift_sagemaker.wire.paths import MODEL_ID_VARIABLE
-from ift_sagemaker.wire.program import program
 
 VERSION = "1.0.0"
 MIN_SDK_VERSION = "2.49.0"
@@ -28,7 +28,6 @@ PROPRIETARY_MANIFEST_KEY = "proprietary-sdk-manifest.json"
 DEFAULT_INSTANCE_TYPE = "ml.g5.xlarge"
 VOLUME_SIZE_IN_GB = 100
 MAX_RUNTIME_IN_SECONDS = 360_000
-SCRIPT_ARCHIVE = "sourcedir.tar.gz"
 _ROUTE = "container"
 
 
@@ -103,7 +102,7 @@ def _record(model: FoundationModel, region: str) -> HubModel:
         region=region,
         spec_key=f"community_models/{model.model_id}/specs_v{VERSION}.json",
         weights_prefix=f"{folder}/weights/",
-        script_key=f"ift/transfer_learning/{program().sha256[:12]}/{SCRIPT_ARCHIVE}",
+        script_key=script_key(),
         training_image=training_image(region),
         hosting_image=vllm_image(region),
         instance_types=_instance_types(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -78,9 +78,11 @@ class Channel:
 
 
 def channels_of(job: Document) -> list[Channel]:
-    """The channels of a job."""
+    """The channels of a job, each with the address that it really comes from."""
     mode = job["AlgorithmSpecification"].get("TrainingInputMode", "File")
-    return [Channel.of(channel, mode) for channel in job.get("InputDataConfig", [])]
+    sources: Mapping[str, str] = job.get("_sources", {})
+    asked = [Channel.of(channel, mode) for channel in job.get("InputDataConfig", [])]
+    return [replace(channel, uri=sources.get(channel.uri, channel.uri)) for channel in asked]
 
 
 def items_of(objects: ObjectStore, uri: str, data_type: str) -> list[Item]:

@@ -24,9 +24,13 @@ from ift_sagemaker import __version__
 from ift_sagemaker.local.protocol.errors import ServiceError
 from ift_sagemaker.local.running.engines import EngineError
 from ift_sagemaker.local.state.resources import invalid
+from ift_sagemaker.wire.jumpstart import CHANNEL_CODE
+from ift_sagemaker.wire.paths import ML_ROOT, PROGRAM_FILE
 
 REGISTRY_FILE = "images.json"
 SERVE = ("python3", "-m", "ift_sagemaker.container", "serve")
+TRAIN = ("python3", f"{ML_ROOT}/input/data/{CHANNEL_CODE}/{PROGRAM_FILE}", "train")
+"""Our program in the place of JumpStart's script, as it comes in that script's channel."""
 PYTHON_IMAGE = f"ift-local/python:{platform.python_version()}"
 TRAIN_STAND_IN = f"ift-sagemaker-train:{__version__}"
 SERVE_STAND_IN = f"ift-sagemaker-serve:{__version__}"
@@ -104,10 +108,12 @@ def job_container(
     engine: ImageStore | None = None,
     *,
     word: str = "",
+    jumpstart: bool = False,
 ) -> LocalContainer:
     """What runs a job: with an engine that has it the image, else the job's own entrypoint.
 
     `word` is what a program hears where the job names neither entrypoint nor arguments: "train", or nothing.
+    With `jumpstart` the image is to run a script of JumpStart's, for which our program stands in.
 
     Raises:
         ServiceError: there is no entrypoint, so the image's own program would be needed; or the engine has
@@ -117,16 +123,20 @@ def job_container(
     if engine is not None and (found := _found(engine, image)):
         words = (*entrypoint, *said)
         return LocalContainer(_named(image, found), words, found, replaces_entrypoint=bool(entrypoint))
-    container = _job_command(root, image, entrypoint, said)
+    container = _job_command(root, image, entrypoint, said, jumpstart=jumpstart)
     return container if engine is None else _stand_in(engine, image, TRAIN_STAND_IN, container.command)
 
 
-def _job_command(root: Path, image: str, entrypoint: Sequence[str], said: Sequence[str]) -> LocalContainer:
+def _job_command(
+    root: Path, image: str, entrypoint: Sequence[str], said: Sequence[str], *, jumpstart: bool
+) -> LocalContainer:
     if entrypoint:
         return LocalContainer(PYTHON_IMAGE, (*entrypoint, *said))
     registered = _registered(root, image)
     if registered:
         return LocalContainer(registered.executed, (*registered.command, *said))
+    if jumpstart and training_title(image):
+        return LocalContainer(PYTHON_IMAGE, TRAIN)
     raise _unknown(image, "all images with a ContainerEntrypoint")
 
 

@@ -178,7 +178,11 @@ class Attempt:
         images, command = self._record.asked["_images"], self._record.asked["_command"]
         known = f" (known here as {images['known_as']})" if images["known_as"] else ""
         executed = f"{images['executed']}, {' '.join(command)}"
-        return introduction(self._machine.runner, f"{images['asked']}{known}", executed, network=False)
+        lines = introduction(self._machine.runner, f"{images['asked']}{known}", executed, network=False)
+        sources: Mapping[str, str] = self._record.asked.get("_sources", {})
+        lines += [f"ift-local: {asked} comes from {source}" for asked, source in sources.items()]
+        stand_in = self._record.asked.get("_stand_in")
+        return [*lines, f"ift-local: {stand_in}"] if stand_in else lines
 
     def _report(self, text: str) -> None:
         with suppress(sqlite3.Error):

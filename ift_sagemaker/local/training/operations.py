@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ift_sagemaker.local.protocol.errors import ServiceError
+from ift_sagemaker.local.running import jumpstart
 from ift_sagemaker.local.running.execution import recorded
 from ift_sagemaker.local.running.images import job_container, training_title
 from ift_sagemaker.local.running.isolation import choose, engine_of
@@ -55,27 +56,31 @@ def create_training_job(context: Context, params: dict[str, Any]) -> dict[str, A
     refuse_unsupported(params)
     arn = arn_of(context, TRAINING_JOB, name)
     job = job_document.new_job(params, arn, context.settings, context.clock())
+    job |= {"_sources": jumpstart.sources(params), "_stand_in": jumpstart.stand_in_of(params)}
     runner = choose(context.settings)
     refuse_hosts(params["ResourceConfig"], runner.name)
     job = with_execution(context, job, runner)
-    refuse_missing_inputs(context, params)
+    refuse_missing_inputs(context, params, job["_sources"])
     begin(context, TRAINING_JOB, name, job, context.settings.job_slots)
     return {"TrainingJobArn": arn}
 
 
-def refuse_missing_inputs(context: Context, params: dict[str, Any]) -> None:
+def refuse_missing_inputs(context: Context, params: dict[str, Any], sources: Mapping[str, str]) -> None:
     """AWS looks for every input before it takes a job; a ServiceError names the first that has no object.
+
+    `sources` say where inputs of other names really come from.
 
     Wording as logged in aws/amazon-sagemaker-examples 2489 and 2267.
     """
     for channel in params.get("InputDataConfig", []):
         uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
-        bucket, prefix = split_s3(uri)
+        bucket, prefix = split_s3(sources.get(uri, uri))
         found = context.objects.has_bucket(bucket) and any(context.objects.list(bucket, prefix, limit=1))
         if not found:
             raise invalid(
                 f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that '
                 "the bucket exists in the selected region and that objects exist under that S3 prefix."
+                + jumpstart.remedy(uri)
             )
 
 
@@ -90,6 +95,7 @@ def with_execution(context: Context, job: Document, runner: Runner) -> Document:
         algorithm.get("ContainerArguments", []),
         engine_of(runner.name),
         word="train",
+        jumpstart=jumpstart.runs_its_script(job),
     )
     asked = {"asked": image, "known_as": training_title(image)}
     return recorded(job, container, runner, runner.isolation(network=False), asked)

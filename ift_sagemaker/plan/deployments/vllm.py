@@ -15,6 +15,7 @@ from ift_sagemaker.contract import names
 from ift_sagemaker.errors import ConfigError
 from ift_sagemaker.plan.plans import DeploymentPlan, Place, tag_list
 from ift_sagemaker.plan.routes.container import TAG_MODEL
+from ift_sagemaker.wire.jumpstart import TAG_STAND_IN
 
 VARIANT_NAME = "AllTraffic"
 DEFAULT_INSTANCE_TYPE = "ml.g5.xlarge"
@@ -40,6 +41,8 @@ class Deployable:
     vpc: Mapping[str, Any] | None = None
     data_manifest: str = ""
     """S3 address of the manifest of the rows it was tuned on, carried on as a tag of the model."""
+    stand_in: str = ""
+    """The weights that the local AWS trained in place of the model's own; a tag of all three."""
 
 
 def plan_deployment(source: Deployable, place: Place) -> DeploymentPlan:
@@ -58,8 +61,7 @@ def plan_deployment(source: Deployable, place: Place) -> DeploymentPlan:
         "ModelDataSource": {
             "S3DataSource": {
                 "S3Uri": source.artifact_uri,
-                "S3DataType": "S3Object",
-                "CompressionType": "Gzip",
+                **_form_of(source.artifact_uri),
             }
         },
         "Environment": {"SM_VLLM_MAX_MODEL_LEN": str(source.max_model_len)},
@@ -73,7 +75,8 @@ def plan_deployment(source: Deployable, place: Place) -> DeploymentPlan:
         "ContainerStartupHealthCheckTimeoutInSeconds": 1200,
         "InferenceAmiVersion": INFERENCE_AMI_VERSION,
     }
-    tags = tag_list({TAG_MODEL: source.model_id, TAG_JOB: source.job_name, TAG_OWNER: source.owner})
+    told = {TAG_MODEL: source.model_id, TAG_JOB: source.job_name, TAG_OWNER: source.owner}
+    tags = tag_list(told | ({TAG_STAND_IN: source.stand_in} if source.stand_in else {}))
     endpoint_name = source.endpoint_name or names.endpoint_name(source.job_name)
     model_name = names.model_name(endpoint_name)
     config_name = names.endpoint_config_name(endpoint_name)
@@ -96,3 +99,10 @@ def plan_deployment(source: Deployable, place: Place) -> DeploymentPlan:
         usd_per_hour=known.usd_per_hour if known else None,
         owner=source.owner,
     )
+
+
+def _form_of(artifact_uri: str) -> dict[str, str]:
+    """An archive, or the files below a prefix, as CompressionType NONE leaves them."""
+    if artifact_uri.endswith("/"):
+        return {"S3DataType": "S3Prefix", "CompressionType": "None"}
+    return {"S3DataType": "S3Object", "CompressionType": "Gzip"}

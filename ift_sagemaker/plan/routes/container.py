@@ -19,12 +19,13 @@ from ift_sagemaker.contract.storage import has_local_nvme
 from ift_sagemaker.data.sending.manifest import DATA_PREFIX, Manifest
 from ift_sagemaker.errors import UnsupportedError
 from ift_sagemaker.plan.plans import PREFIX, Cost, JobPlan, Place, Upload, tag_list
-from ift_sagemaker.plan.spec import Compute, FineTuneSpec
+from ift_sagemaker.plan.spec import Compute, FineTuneSpec, parse
 from ift_sagemaker.wire.hyperparameters import (
     EVALUATION_HYPERPARAMETERS,
     parse_hyperparameters,
     to_wire,
 )
+from ift_sagemaker.wire.jumpstart import TAG_STAND_IN, stand_in_note
 from ift_sagemaker.wire.metrics import METRIC_DEFINITIONS
 from ift_sagemaker.wire.paths import (
     CHANNEL_BASE,
@@ -68,6 +69,13 @@ class TunedModel:
     artifact_uri: str
     base_uri: str
     compute: Compute
+    stand_in: str = ""
+    """The name of the weights that were trained in place of the model's own."""
+
+    @property
+    def stand_in_note(self) -> str:
+        """What is said of them; empty where there are none."""
+        return stand_in_note(self.stand_in, self.model_id) if self.stand_in else ""
 
 
 @dataclass(frozen=True)
@@ -101,13 +109,14 @@ def plan_training(inputs: TrainingInputs, place: Place, attempt: int = 1) -> Job
     )
     name = names.job_name(inputs.spec.model, fingerprint, attempt)
     channels = {CHANNEL_TRAINING: rows_prefix(inputs.training)}
-    uploads = [*_program_upload(inputs.program), *_weights_uploads(inputs), *rows_uploads(inputs.training)]
+    base = weights_uploads(inputs.weights, inputs.spec.model)
+    uploads = [*_program_upload(inputs.program), *base, *rows_uploads(inputs.training)]
     if inputs.validation:
         channels[CHANNEL_VALIDATION] = rows_prefix(inputs.validation)
         uploads += rows_uploads(inputs.validation)
     uris = {
         CHANNEL_PROGRAM: place.uri(_program_prefix(inputs.program)),
-        CHANNEL_MODEL: place.uri(_weights_prefix(inputs)),
+        CHANNEL_MODEL: place.uri(weights_prefix(inputs.weights, inputs.spec.model)),
         **{channel: place.uri(prefix) for channel, prefix in channels.items()},
     }
     request = _request(
@@ -180,7 +189,12 @@ def plan_evaluation(inputs: EvaluationInputs, place: Place, attempt: int = 1) ->
         },
         compute=tuned.compute,
         place=place,
-        tags={TAG_MODEL: tuned.model_id, TAG_FINGERPRINT: fingerprint, TAG_KIND: KIND_EVALUATION},
+        tags={
+            TAG_MODEL: tuned.model_id,
+            TAG_FINGERPRINT: fingerprint,
+            TAG_KIND: KIND_EVALUATION,
+            **({TAG_STAND_IN: tuned.stand_in} if tuned.stand_in else {}),
+        },
     )
     request["Environment"] = {
         MODEL_ID_VARIABLE: tuned.model_id,
@@ -197,6 +211,25 @@ def plan_evaluation(inputs: EvaluationInputs, place: Place, attempt: int = 1) ->
         cost=cost_of(tuned.compute),
         rows=inputs.rows.count,
     )
+
+
+def compute_of(description: Mapping[str, Any]) -> Compute:
+    """The machines of a job as DescribeTrainingJob shows it."""
+    resources = description["ResourceConfig"]
+    vpc = description.get("VpcConfig", {})
+    values: dict[str, Any] = {
+        "instance_type": resources["InstanceType"],
+        "max_runtime_in_seconds": description["StoppingCondition"]["MaxRuntimeInSeconds"],
+        "subnets": tuple(vpc.get("Subnets", ())),
+        "security_group_ids": tuple(vpc.get("SecurityGroupIds", ())),
+        "volume_kms_key": resources.get("VolumeKmsKeyId"),
+        "output_kms_key": description["OutputDataConfig"].get("KmsKeyId"),
+        "network_isolation": bool(description.get("EnableNetworkIsolation", False)),
+    }
+    if resources.get("VolumeSizeInGB"):
+        values["volume_size_in_gb"] = resources["VolumeSizeInGB"]
+    compute: Compute = parse(Compute, values)
+    return compute
 
 
 def _refuse_idle_accelerators(instance_type: str) -> None:
@@ -233,8 +266,9 @@ def _program_prefix(program: Program) -> str:
     return f"{PREFIX}/program/{program.sha256}/"
 
 
-def _weights_prefix(inputs: TrainingInputs) -> str:
-    return f"{PREFIX}/weights/{names.slug(inputs.spec.model)}/{inputs.weights.content_hash}/"
+def weights_prefix(weights: Weights, model_id: str) -> str:
+    """Key prefix of weights under a model's name; they are named by their content."""
+    return f"{PREFIX}/weights/{names.slug(model_id)}/{weights.content_hash}/"
 
 
 def _program_upload(program: Program) -> tuple[Upload, ...]:
@@ -242,11 +276,11 @@ def _program_upload(program: Program) -> tuple[Upload, ...]:
     return (Upload(key, program.sha256, len(program.content), program.content),)
 
 
-def _weights_uploads(inputs: TrainingInputs) -> tuple[Upload, ...]:
-    prefix = _weights_prefix(inputs)
+def weights_uploads(weights: Weights, model_id: str) -> tuple[Upload, ...]:
+    prefix = weights_prefix(weights, model_id)
     return tuple(
-        Upload(prefix + file.path, file.sha256, file.size, inputs.weights.folder / file.path)
-        for file in inputs.weights.files
+        Upload(prefix + file.path, file.sha256, file.size, weights.folder / file.path)
+        for file in weights.files
     )
 
 

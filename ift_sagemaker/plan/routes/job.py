@@ -7,6 +7,7 @@ from typing import Any
 
 from ift_sagemaker.catalog.models import FoundationModel, Road
 from ift_sagemaker.catalog.prices import PriceBook
+from ift_sagemaker.catalog.weights import Weights
 from ift_sagemaker.errors import ConfigError, CostLimitError, UnsupportedError
 from ift_sagemaker.plan.plans import Place
 from ift_sagemaker.plan.routes.container import (
@@ -40,6 +41,8 @@ class RouteInputs:
     training: Rows
     validation: Rows | None = None
     prices: PriceBook = field(default_factory=PriceBook.shipped, repr=False)
+    stand_in: Weights | None = None
+    """What the local AWS trains in place of weights that only AWS has."""
 
     def fingerprint(self, hyperparameters: dict[str, str], **decisive: Any) -> str:
         """Of route, model, rows and hyperparameters; slugs of ids are not unique, so the id is in it."""
@@ -50,13 +53,14 @@ class RouteInputs:
                 "training": self.training.fingerprint,
                 "validation": self.validation.fingerprint if self.validation else None,
                 "hyperparameters": hyperparameters,
+                **({"stand_in": self.stand_in.content_hash} if self.stand_in else {}),
                 **decisive,
             }
         )
 
     def tags(self, fingerprint: str, **more: str) -> dict[str, str]:
         own = {TAG_MODEL: self.model.model_id, TAG_FINGERPRINT: fingerprint, TAG_KIND: "training"}
-        return {**self.spec.tags, **{key: _tag_value(value) for key, value in {**own, **more}.items()}}
+        return {**self.spec.tags, **{key: tag_value(value) for key, value in {**own, **more}.items()}}
 
     def technique(self) -> str:
         """SFT, with -LORA for adapters. Raises UnsupportedError for what is not offered or not there."""
@@ -118,8 +122,8 @@ class RouteInputs:
             )
 
 
-def _tag_value(text: str) -> str:
-    """Tags allow letters, digits, spaces and _.:/=+-@."""
+def tag_value(text: str) -> str:
+    """The text as a tag may have it. Tags allow letters, digits, spaces and _.:/=+-@."""
     return "".join(
         character if character.isalnum() or character in " _.:/=+-@" else "-" for character in text
     )

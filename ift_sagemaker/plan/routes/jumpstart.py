@@ -12,24 +12,35 @@ from typing import Any
 from ift_sagemaker.catalog.hyperparameters import Table, jumpstart_table, to_wire
 from ift_sagemaker.catalog.images import aws_image
 from ift_sagemaker.catalog.launch import Launch, launch, training_channel
+from ift_sagemaker.catalog.models import FoundationModel, Road
 from ift_sagemaker.contract import names
 from ift_sagemaker.contract.storage import family
 from ift_sagemaker.errors import ConfigError, UnsupportedError
 from ift_sagemaker.plan.budget import capped
 from ift_sagemaker.plan.calls import Call, RoutePlan
-from ift_sagemaker.plan.plans import PREFIX, Cost, Place, tag_list
+from ift_sagemaker.plan.plans import PREFIX, Cost, Place, Upload, tag_list
 from ift_sagemaker.plan.routes.container import (
     add_compute,
     channel_of,
     resources_of,
     rows_prefix,
     rows_uploads,
+    weights_prefix,
+    weights_uploads,
 )
-from ift_sagemaker.plan.routes.job import RouteInputs
+from ift_sagemaker.plan.routes.job import RouteInputs, tag_value
 from ift_sagemaker.plan.spec import Compute
+from ift_sagemaker.wire.jumpstart import (
+    CHANNEL_CODE,
+    CONTENT_BUCKET,
+    GATED_BUCKET,
+    TAG_STAND_IN,
+    TAG_STAND_IN_WEIGHTS,
+    stand_in_note,
+)
+from ift_sagemaker.wire.paths import MODEL_ID_VARIABLE
 
-CONTENT_BUCKET = "jumpstart-cache-prod-"
-GATED_BUCKET = "jumpstart-private-cache-prod-"
+JUMPSTART_ROUTE = "jumpstart"
 TAG_JUMPSTART_MODEL = "sagemaker-sdk:jumpstart-model-id"
 TAG_JUMPSTART_VERSION = "sagemaker-sdk:jumpstart-model-version"
 MODEL_CONTENT_TYPE = "application/x-sagemaker-model"
@@ -48,6 +59,12 @@ def plan_jumpstart(inputs: RouteInputs, place: Place, attempt: int = 1) -> Route
     types and licences.
     """
     spec = launch(inputs.model)
+    if inputs.stand_in is not None and inputs.form == "domain-text":
+        raise UnsupportedError(
+            "domain adaptation on plain text is not offered yet by the program that trains a stand-in; give "
+            "instructions or conversations",
+            feature="domain adaptation with a stand-in",
+        )
     table = jumpstart_table(inputs.model)
     gated = inputs.require_eula()
     compute, notes = _compute(inputs.spec.compute, spec)
@@ -77,22 +94,58 @@ def plan_jumpstart(inputs: RouteInputs, place: Place, attempt: int = 1) -> Route
         "StoppingCondition": {"MaxRuntimeInSeconds": compute.max_runtime_in_seconds},
         "EnableNetworkIsolation": spec.network_isolation and compute.network_isolation,
         **({"EnableInterContainerTrafficEncryption": True} if spec.encrypt_traffic else {}),
-        "Tags": tag_list(inputs.tags(fingerprint, **version)),
+        "Environment": {MODEL_ID_VARIABLE: inputs.model.model_id},
+        "Tags": tag_list({**inputs.tags(fingerprint, **version), **_stand_in_tags(inputs, place)}),
     }
     add_compute(request, compute)
     held_out = rows_uploads(inputs.validation) if inputs.validation else ()
     return RoutePlan(
-        route="jumpstart",
+        route=JUMPSTART_ROUTE,
         model_id=inputs.model.model_id,
         name=name,
         fingerprint=fingerprint,
         place=place,
-        uploads=(*rows_uploads(inputs.training), *held_out),
+        uploads=(*rows_uploads(inputs.training), *held_out, *_stand_in_uploads(inputs)),
         calls=(Call("sagemaker", "CreateTrainingJob", request),),
         rows=inputs.training.count,
         notes=(*notes, *_runtime_notes(inputs.spec.compute, spec), *_notes(inputs, spec, table)),
         cost=Cost.at(price, compute),
     )
+
+
+def _stand_in_tags(inputs: RouteInputs, place: Place) -> dict[str, str]:
+    """Which weights the local AWS is to train; to AWS itself a stand-in is never sent."""
+    weights = inputs.stand_in
+    if weights is None:
+        return {}
+    prefix = place.uri(weights_prefix(weights, weights.model_id))
+    return {TAG_STAND_IN: tag_value(weights.model_id), TAG_STAND_IN_WEIGHTS: prefix}
+
+
+def _stand_in_uploads(inputs: RouteInputs) -> tuple[Upload, ...]:
+    weights = inputs.stand_in
+    return () if weights is None else weights_uploads(weights, weights.model_id)
+
+
+def refuse_stand_in(model: FoundationModel, road: Road, *, local: bool) -> None:
+    """Raises UnsupportedError where no weights may stand in for the model's: a stand-in is a rehearsal."""
+    feature = f"a stand-in for {model.model_id}"
+    if not local:
+        raise UnsupportedError(
+            "a stand-in is trained by the local AWS alone (target local); AWS has the model's own weights",
+            feature=feature,
+        )
+    if road.route != JUMPSTART_ROUTE:
+        raise UnsupportedError(
+            f"{model.model_id} is tuned by route {road.route}; weights stand in on route jumpstart alone",
+            feature=feature,
+        )
+    if "text-generation" not in model.tasks or "neuron" in model.model_id:
+        raise UnsupportedError(
+            f"the program that trains a stand-in does text generation; {model.model_id} does "
+            f"{', '.join(model.tasks)}{' on Trainium' if 'neuron' in model.model_id else ''}",
+            feature=feature,
+        )
 
 
 def _hyperparameters(inputs: RouteInputs, table: Table) -> dict[str, Any]:
@@ -163,7 +216,7 @@ def _channels(
     model["ContentType"] = MODEL_CONTENT_TYPE
     if gated:
         model["DataSource"]["S3DataSource"]["ModelAccessConfig"] = {"AcceptEula": True}
-    code = channel_of("code", f"s3://{CONTENT_BUCKET}{place.region}/{spec.script}")
+    code = channel_of(CHANNEL_CODE, f"s3://{CONTENT_BUCKET}{place.region}/{spec.script}")
     return [*channels, model, code]
 
 
@@ -187,4 +240,6 @@ def _notes(inputs: RouteInputs, spec: Launch, table: Table) -> list[str]:
         f"table of 2025-06-23 lists {listed}"
     )
     notes = [older] if listed and listed != spec.version else []
+    if inputs.stand_in is not None:
+        notes.append(stand_in_note(inputs.stand_in.model_id, inputs.model.model_id))
     return [*notes, *(note for note in (spec.note, table.note) if note)]

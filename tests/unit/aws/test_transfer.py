@@ -59,6 +59,21 @@ def test_an_error_that_is_not_the_disks_stays_itself(tmp_path: Path) -> None:
     assert caught.value is error
 
 
+def test_all_objects_below_a_prefix_become_files_and_none_outside_of_the_folder(tmp_path: Path) -> None:
+    objects = AWSClient(local.boto3_session(tmp_path / "aws")).objects
+    objects.ensure_bucket("bucket", "us-east-1")
+    for key in ("model/config.json", "model/sub/weights", "modelling"):
+        objects.send("bucket", key, hashed("key", key.encode()))
+    objects.get_all("s3://bucket/model/", tmp_path / "out")
+    files = (path for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert {path.relative_to(tmp_path / "out").as_posix() for path in files} == {"config.json", "sub/weights"}
+    assert (tmp_path / "out" / "sub" / "weights").read_bytes() == b"model/sub/weights"
+    objects.send("bucket", "bad/../../secret", hashed("key", b"x"))
+    with pytest.raises(StorageError, match="outside of"):
+        objects.get_all("s3://bucket/bad/", tmp_path / "bad")
+    local.reset()
+
+
 def test_a_bucket_that_refuses_is_an_error_of_aws_with_its_code_and_what_to_do(tmp_path: Path) -> None:
     session = local.boto3_session(tmp_path)
     client = AWSClient(session)

@@ -9,6 +9,7 @@ from ift_sagemaker.container.inputs import (
     read_conversation_rows,
     read_conversations,
     read_hyperparameters,
+    read_training_hyperparameters,
     refuse_many_hosts,
     split_rows,
 )
@@ -35,6 +36,47 @@ def test_damaged_hyperparameters_are_named(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"hyperparameters\.json"):
         read_hyperparameters(path)
+
+
+def test_jumpstarts_hyperparameters_are_followed_and_the_others_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "hyperparameters.json"
+    given = {"instruction_tuned": "True", "chat_dataset": "False", "lora_r": "8", "enable_fsdp": "True"}
+    given |= {"max_input_length": "-1", "peft_type": "none", "sagemaker_program": "transfer_learning.py"}
+    path.write_text(json.dumps(given))
+    values = read_training_hyperparameters(path)
+    assert (values["lora_r"], values["peft_type"], values["max_input_length"]) == (8, "None", 1024)
+    assert (values["gradient_accumulation_steps"], values["truncate_long_rows"]) == (1, True)
+    assert capsys.readouterr().out.endswith("not followed here: enable_fsdp=True\n")
+
+
+@pytest.mark.parametrize(
+    "given", [{"instruction_tuned": "False"}, {"max_train_samples": "5"}, {"train_from_scratch": "True"}]
+)
+def test_what_would_change_the_rows_that_jumpstarts_script_learns_is_refused(
+    tmp_path: Path, given: dict[str, str]
+) -> None:
+    path = tmp_path / "hyperparameters.json"
+    path.write_text(json.dumps({"chat_dataset": "False", "instruction_tuned": "True"} | given))
+    with pytest.raises(UnsupportedError, match="not offered yet"):
+        read_training_hyperparameters(path)
+
+
+def test_our_own_names_are_not_taken_for_jumpstarts(tmp_path: Path) -> None:
+    path = tmp_path / "hyperparameters.json"
+    path.write_text(json.dumps({"enable_fsdp": "True"}))
+    with pytest.raises(ConfigError, match="enable_fsdp"):
+        read_training_hyperparameters(path)
+
+
+def test_jumpstarts_channel_and_dialogs_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "input" / "data" / "train"
+    folder.mkdir(parents=True)
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    write_rows(folder / "train.jsonl", [{"dialog": turns}])
+    found = read_conversations(MLPaths(tmp_path), {"validation_split_ratio": 0, "seed": 1})
+    assert found.training == [turns]
 
 
 def test_several_instances_are_refused(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 import ift_sagemaker
 from ift_sagemaker.errors import DataError
 from ift_sagemaker.evaluation import Evaluation
+from ift_sagemaker.report import evaluation_table, to_text
 from tests.unit.evaluation.rows import prediction
 
 ROWS = [
@@ -97,3 +99,13 @@ def test_a_row_that_lacks_something_is_named(damage: str) -> None:
 def test_importing_the_room_imports_no_pandas() -> None:
     code = "import sys, ift_sagemaker.evaluation; sys.exit('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_stand_in_is_named_wherever_the_figures_are_shown() -> None:
+    said = "stand-in: tiny trained in place of llama"
+    result = replace(Evaluation.from_predictions(ROWS), stand_in=said)
+    assert str(result).startswith(said)
+    assert said in result._repr_html_()
+    assert result.to_dict()["stand_in"] == said
+    assert said in to_text(evaluation_table(result))
+    assert "stand_in" not in Evaluation.from_predictions(ROWS).to_dict()

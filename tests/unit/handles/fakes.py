@@ -117,6 +117,7 @@ class FakeAWS:
         self.log_error: Exception | None = None
         self.before_create: Callable[[str], None] = lambda _: None
         self.calls: list[str] = []
+        self.job_tags = {"ift:executed-image": "process", "other": "x"}
         self.refuse: dict[str, Exception] = {}
         self.bodies: list[dict[str, Any]] = []
         self.reply = b""
@@ -171,7 +172,7 @@ class FakeAWS:
             for found in kind.values():
                 if found.get("Arn") == arn:
                     return {tag["Key"]: tag["Value"] for tag in found["Tags"]}
-        return {"ift:executed-image": "process", "other": "x"}
+        return self.job_tags
 
     # hosting
 

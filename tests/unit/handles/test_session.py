@@ -28,6 +28,7 @@ from ift_sagemaker.uploading import UploadProgress
 from tests.unit.handles.fakes import Clock, FakeAWS
 
 MODEL = "smollm2-135m-instruct"
+LLAMA = "meta-textgeneration-llama-2-7b"
 ROWS = InstructionDataset.from_rows([{"instruction": "a", "output": "b"}])
 TEN = InstructionDataset.from_rows([{"instruction": f"a{n}", "output": "b"} for n in range(10)])
 
@@ -228,7 +229,7 @@ def test_held_out_rows_get_a_channel_of_their_own(session: Session) -> None:
 
 
 @pytest.mark.parametrize(
-    "model_id", ["meta-textgeneration-llama-2-7b", "amazon.nova-micro-v1:0:128k", "gpt-4.1-2025-04-14"]
+    "model_id", ["huggingface-reasoning-qwen3-06b", "amazon.nova-micro-v1:0:128k", "gpt-4.1-2025-04-14"]
 )
 def test_a_route_that_nothing_here_runs_is_refused_before_anything_is_sent(
     session: Session, aws: FakeAWS, weights: FakeWeights, model_id: str
@@ -237,6 +238,35 @@ def test_a_route_that_nothing_here_runs_is_refused_before_anything_is_sent(
         session.fine_tune(model_id, ROWS)
     assert weights.pulled == 0
     assert not aws.objects.sent
+
+
+def test_a_jumpstart_job_is_asked_for_exactly_as_it_was_planned(session: Session, aws: FakeAWS) -> None:
+    how = Customization(accept_eula=True)
+    plan = session.plan(LLAMA, ROWS, customization=how)
+    job = session.fine_tune(LLAMA, ROWS, customization=how)
+    assert isinstance(plan, RoutePlan)
+    assert {field: aws.jobs[job.name][field] for field in plan.request} == plan.request
+    assert sorted(aws.objects.sent) == sorted(upload.key for upload in plan.uploads)
+    assert session.fine_tune(LLAMA, ROWS, customization=how).attached
+    assert job.model_id == LLAMA
+    with pytest.raises(ConfigError, match="accept_eula"):
+        session.fine_tune(LLAMA, ROWS)
+
+
+def test_a_stand_in_is_refused_on_aws_before_anything_is_sent(session: Session, aws: FakeAWS) -> None:
+    how = Customization(accept_eula=True)
+    with pytest.raises(UnsupportedError, match="AWS has the model's own weights"):
+        session.fine_tune(LLAMA, ROWS, customization=how, stand_in=MODEL)
+    assert not aws.objects.sent
+
+
+def test_the_base_of_a_jumpstart_job_on_aws_is_not_compared(session: Session, aws: FakeAWS) -> None:
+    job = session.fine_tune(LLAMA, ROWS, customization=Customization(accept_eula=True))
+    ended = {"ModelArtifacts": {"S3ModelArtifacts": "s3://b/m.tar.gz"}, "TrainingJobStatus": "Completed"}
+    aws.jobs[job.name] |= ended
+    with pytest.raises(UnsupportedError, match="for stand-ins alone"):
+        session.evaluate(job.name, ROWS)
+    assert aws.calls == [f"CreateTrainingJob {job.name}"]
 
 
 def test_the_sessions_day_decides_which_roads_are_open(session: Session) -> None:

@@ -289,3 +289,28 @@ def test_an_evaluation_takes_base_and_machine_from_the_job(aws: FakeAWS) -> None
     assert tuned.model_id == "smollm2-135m-instruct"
     assert tuned.compute.max_runtime_in_seconds == 3600
     assert tuned.compute.network_isolation
+
+
+def test_a_model_that_was_left_uncompressed_is_deployed_from_its_prefix(aws: FakeAWS) -> None:
+    _completed(aws)
+    aws.jobs[NAME]["ModelArtifacts"]["S3ModelArtifacts"] = "s3://b/output/model/"
+    source = _job(aws).plan_deployment().create_model["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]
+    assert source == {
+        "S3Uri": "s3://b/output/model/",
+        "S3DataType": "S3Prefix",
+        "CompressionType": "None",
+    }
+
+
+def test_a_stand_in_is_named_by_its_job_its_evaluation_and_its_endpoint(aws: FakeAWS) -> None:
+    _completed(aws)
+    assert _job(aws).stand_in == ""
+    weights = "s3://jumpstart-private-cache-prod-us-east-1/train.tar.gz"
+    for channel in aws.jobs[NAME]["InputDataConfig"]:
+        channel["DataSource"]["S3DataSource"]["S3Uri"] = weights
+    aws.job_tags = {"ift:stand-in": "tiny", "ift:stand-in-weights": "s3://b/w/"}
+    assert _job(aws).stand_in == "stand-in: tiny trained in place of smollm2-135m-instruct"
+    assert (_job(aws).as_tuned().base_uri, _job(aws).as_tuned().stand_in) == ("s3://b/w/", "tiny")
+    plan = _job(aws).plan_deployment()
+    for request in (plan.create_model, plan.create_endpoint_config, plan.create_endpoint):
+        assert {"Key": "ift:stand-in", "Value": "tiny"} in request["Tags"]

@@ -1,9 +1,10 @@
-"""The routes that are planned and not run: intent in, uploads and exact requests out."""
+"""The routes that are not our own: intent in, uploads and exact requests out."""
 
 from __future__ import annotations
 
 import json
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from ift_sagemaker import catalog
 from ift_sagemaker.catalog.facts import load
 from ift_sagemaker.catalog.models import Road
+from ift_sagemaker.catalog.weights import Weights, describe
 from ift_sagemaker.errors import ConfigError, CostLimitError, UnsupportedError
 from ift_sagemaker.plan.calls import RoutePlan
 from ift_sagemaker.plan.forms import form_of
@@ -18,6 +20,7 @@ from ift_sagemaker.plan.plans import Place
 from ift_sagemaker.plan.roads import PLANNERS, refuse_unheard, road_of
 from ift_sagemaker.plan.routes.container import Rows
 from ift_sagemaker.plan.routes.job import RouteInputs
+from ift_sagemaker.plan.routes.jumpstart import refuse_stand_in
 from ift_sagemaker.plan.spec import Compute, Customization, FineTuneSpec
 
 TODAY = date(2026, 11, 24)
@@ -45,6 +48,7 @@ def _plan(
     compute: dict[str, Any] | None = None,
     how: dict[str, Any] | None = None,
     region: str = "us-east-1",
+    stand_in: Weights | None = None,
     **hyperparameters: Any,
 ) -> RoutePlan:
     model = catalog.find(model_id)
@@ -57,7 +61,9 @@ def _plan(
         compute=Compute(**(compute or {})),
         customization=asked,
     )
-    inputs = RouteInputs(spec, model, road, form_of(model, road, written), ROWS, validation)
+    inputs = RouteInputs(
+        spec, model, road, form_of(model, road, written), ROWS, validation, stand_in=stand_in
+    )
     plan = PLANNERS[road.route](inputs, _place(region))
     plan.check()
     return plan
@@ -111,7 +117,7 @@ def test_a_licence_is_accepted_in_the_model_channel_of_the_gated_bucket() -> Non
     model = _channels(_plan(LLAMA))["model"]
     assert _uri(model).startswith("s3://jumpstart-private-cache-prod-us-east-1/meta-training/g5/")
     assert model["DataSource"]["S3DataSource"]["ModelAccessConfig"] == {"AcceptEula": True}
-    assert "Environment" not in _job(_plan(LLAMA))
+    assert _job(_plan(LLAMA))["Environment"] == {"IFT_MODEL_ID": LLAMA}, "not by an environment variable"
     assert "ModelAccessConfig" not in json.dumps(_job(_plan(FLAN)))
 
 
@@ -174,6 +180,44 @@ def test_the_cost_of_a_jumpstart_job_is_a_ceiling() -> None:
     cost = _plan(GEMMA, compute={"max_runtime_in_seconds": 3480}).cost
     assert cost is not None
     assert cost.ceiling_usd == pytest.approx(1.515)
+
+
+def test_a_budget_that_the_longest_run_may_break_is_refused() -> None:
+    _plan(GEMMA, compute={"max_runtime_in_seconds": 3480, "max_cost": 2})
+    with pytest.raises(CostLimitError, match=r"at most 1\.5.*shorter max_runtime_in_seconds"):
+        _plan(GEMMA, compute={"max_runtime_in_seconds": 3480, "max_cost": 1})
+
+
+def test_a_stand_in_changes_name_tags_and_uploads_and_nothing_else_of_the_request(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    weights = describe("smollm2-135m-instruct", tmp_path)
+    alone, plan = _plan(LLAMA_2), _plan(LLAMA_2, stand_in=weights)
+    changed = {field for field in _job(plan) if _job(plan)[field] != _job(alone)[field]}
+    assert changed == {"TrainingJobName", "Tags"}
+    tags = {tag["Key"]: tag["Value"] for tag in _job(plan)["Tags"]}
+    assert tags["ift:stand-in"] == "smollm2-135m-instruct"
+    (key,) = [upload.key for upload in plan.uploads if upload.key.endswith("config.json")]
+    assert tags["ift:stand-in-weights"] == f"s3://bucket/{key.removesuffix('config.json')}"
+    assert f"stand-in: smollm2-135m-instruct trained in place of {LLAMA_2}" in plan.notes
+
+
+@pytest.mark.parametrize(
+    ("model_id", "local", "says"),
+    [
+        (LLAMA_2, False, "by the local AWS alone"),
+        (QWEN, True, "on route jumpstart alone"),
+        (BERT, True, "does text generation"),
+        (FLAN, True, "does text generation"),
+        ("meta-textgenerationneuron-llama-2-7b", True, "on Trainium"),
+    ],
+)
+def test_a_stand_in_is_a_local_rehearsal_of_a_text_generating_jumpstart_model(
+    model_id: str, local: bool, says: str
+) -> None:
+    model = catalog.find(model_id)
+    refuse_stand_in(catalog.find(LLAMA_2), road_of(catalog.find(LLAMA_2), TODAY), local=True)
+    with pytest.raises(UnsupportedError, match=says):
+        refuse_stand_in(model, road_of(model, TODAY), local=local)
 
 
 # -- serverless

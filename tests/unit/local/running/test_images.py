@@ -71,6 +71,14 @@ def test_a_training_image_without_an_entrypoint_is_refused(tmp_path: Path) -> No
         job_container(tmp_path, f"{ECR}/huggingface-pytorch-training:2.9.0", [], ["train"])
 
 
+def test_jumpstarts_script_on_a_known_training_image_is_our_program(tmp_path: Path) -> None:
+    image = f"{ECR}/huggingface-pytorch-training:2.0.0"
+    container = job_container(tmp_path, image, [], [], word="train", jumpstart=True)
+    assert container.command == ("python3", "/opt/ml/input/data/code/ift_program.pyz", "train")
+    with pytest.raises(ServiceError, match="has no local container"):
+        job_container(tmp_path, "mine:1", [], [], word="train", jumpstart=True)
+
+
 def test_the_known_training_images_have_a_title_and_others_none() -> None:
     assert training_title(f"{ECR}/huggingface-pytorch-training:2.9.0") == "huggingface-pytorch-training"
     assert training_title("123456789012.dkr.ecr.x.amazonaws.com/pytorch-training:2.10") == "pytorch-training"
