@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ift_sagemaker.aws.client import AWSClient
 from ift_sagemaker.aws.errors import absent, goes_on
-from ift_sagemaker.aws.logs import LogLine, LogTail, Rest
+from ift_sagemaker.aws.logs import BearableLog, LogLine, Rest
 from ift_sagemaker.aws.retry import Patience
 from ift_sagemaker.aws.transfer import raise_disk_error
 from ift_sagemaker.catalog.prices import PriceBook
 from ift_sagemaker.endpoint import Endpoint, deploy
 from ift_sagemaker.errors import (
-    AWSError,
     CapacityError,
     ConfigError,
     CredentialsError,
@@ -61,29 +60,6 @@ class Progress:
     status: str
     secondary_status: str
     lines: tuple[LogLine, ...]
-
-
-@dataclass
-class _BearableLog:
-    """A log whose loss is told once, as a line of its own, and does not end the watching of the job.
-
-    Credentials that have ended are no loss of the log: they end the watching.
-    """
-
-    tail: LogTail
-    patience: Patience
-    lost: bool = False
-
-    def new_lines(self) -> tuple[LogLine, ...]:
-        if self.lost:
-            return ()
-        try:
-            return tuple(self.patience.call(self.tail.poll))
-        except CredentialsError:
-            raise
-        except AWSError as error:
-            self.lost = True
-            return (LogLine("", 0, f"(the job's log cannot be read: {error})"),)
 
 
 @dataclass
@@ -185,7 +161,7 @@ class TrainingJob:
 
         Raises CredentialsError where the credentials end meanwhile, with how to return; the job goes on.
         """
-        log = _BearableLog(self.client.training_log(self.name), self.patience)
+        log = BearableLog(self.client.training_log(self.name), self.patience)
         rest = Rest(self.patience)
         while True:
             try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ift_sagemaker.aws.errors import translated
 from ift_sagemaker.aws.retry import Patience
-from ift_sagemaker.errors import ResourceNotFoundError
+from ift_sagemaker.errors import AWSError, CredentialsError, ResourceNotFoundError
 
 LATE_LOOKS = 5
 
@@ -72,6 +72,29 @@ class LogTail:
             if token == tokens.get(stream):
                 return lines
             tokens[stream] = token
+
+
+@dataclass
+class BearableLog:
+    """A log whose loss is told once, as a line of its own, and does not end the watching of the job.
+
+    Credentials that have ended are no loss of the log: they end the watching.
+    """
+
+    tail: LogTail
+    patience: Patience
+    lost: bool = False
+
+    def new_lines(self) -> tuple[LogLine, ...]:
+        if self.lost:
+            return ()
+        try:
+            return tuple(self.patience.call(self.tail.poll))
+        except CredentialsError:
+            raise
+        except AWSError as error:
+            self.lost = True
+            return (LogLine("", 0, f"(the job's log cannot be read: {error})"),)
 
 
 @dataclass

@@ -7,8 +7,10 @@ from datetime import date
 import pytest
 
 from ift_sagemaker import catalog
+from ift_sagemaker.catalog.models import Road
 from ift_sagemaker.errors import ConfigError, UnsupportedError
-from ift_sagemaker.plan.roads import PLANNERS, road_of
+from ift_sagemaker.plan.roads import PLANNERS, refuse_unheard, road_of
+from ift_sagemaker.plan.spec import Customization
 
 TODAY = date(2026, 11, 24)
 
@@ -70,3 +72,13 @@ def test_a_route_that_a_model_does_not_have_is_told_those_it_has() -> None:
 def test_every_route_of_the_catalogue_but_our_own_has_a_planner() -> None:
     routes = {route for model in catalog.models() for route in model.routes}
     assert routes - {"container"} == set(PLANNERS)
+
+
+@pytest.mark.parametrize("route", ["container", "jumpstart", "export"])
+def test_a_technique_that_a_route_would_not_hear_is_refused(route: str) -> None:
+    road = Road(route=route, source="", date="")
+    refuse_unheard(Customization(), road)
+    with pytest.raises(UnsupportedError, match=f"DPO is not offered by route {route}"):
+        refuse_unheard(Customization(technique="DPO"), road)
+    with pytest.raises(ConfigError, match="no choice of `full`"):
+        refuse_unheard(Customization(full=True), road)

@@ -11,13 +11,12 @@ import pytest
 
 from ift_sagemaker import catalog
 from ift_sagemaker.catalog.facts import load
-from ift_sagemaker.catalog.models import Road
 from ift_sagemaker.catalog.weights import Weights, describe
 from ift_sagemaker.errors import ConfigError, CostLimitError, UnsupportedError
 from ift_sagemaker.plan.calls import RoutePlan
 from ift_sagemaker.plan.forms import form_of
 from ift_sagemaker.plan.plans import Place
-from ift_sagemaker.plan.roads import PLANNERS, refuse_unheard, road_of
+from ift_sagemaker.plan.roads import PLANNERS, road_of
 from ift_sagemaker.plan.routes.container import Rows
 from ift_sagemaker.plan.routes.job import RouteInputs
 from ift_sagemaker.plan.routes.jumpstart import refuse_stand_in
@@ -392,7 +391,7 @@ def test_every_upload_fills_a_channel() -> None:
     assert {f"s3://bucket/{upload.key.rpartition('/')[0]}/" for upload in plan.uploads} == uris
 
 
-# -- limits, prices and what a route would not hear
+# -- limits and prices
 
 
 def test_a_limit_lowers_the_longest_run_of_a_jumpstart_job() -> None:
@@ -426,16 +425,6 @@ def test_a_jumpstart_job_has_the_price_of_its_region_or_none() -> None:
     assert there.cost.usd_per_hour is None
     with pytest.raises(CostLimitError, match=r"no price known for 1 x .* in eu-central-1"):
         _plan(LLAMA_2, region="eu-central-1", compute={"max_cost": 20.0})
-
-
-@pytest.mark.parametrize("route", ["container", "jumpstart", "export"])
-def test_a_technique_that_a_route_would_not_hear_is_refused(route: str) -> None:
-    road = Road(route=route, source="", date="")
-    refuse_unheard(Customization(), road)
-    with pytest.raises(UnsupportedError, match=f"DPO is not offered by route {route}"):
-        refuse_unheard(Customization(technique="DPO"), road)
-    with pytest.raises(ConfigError, match="no choice of `full`"):
-        refuse_unheard(Customization(full=True), road)
 
 
 @pytest.mark.parametrize("model_id", [LLAMA, QWEN, BEDROCK_NOVA])
