@@ -15,7 +15,7 @@ from tests.containers import engines
 
 CLIENTS = Path(__file__).parents[1] / ".venv-clients" / ".installed"
 TIERS = ("unit", "property", "contract", "containers", "e2e", "docs")
-MARKED = ("bwrap", "clients", "engine", "data", "slow")
+MARKED = ("bwrap", "clients", "engine", "data", "slow", "live")
 
 
 @cache
@@ -27,7 +27,7 @@ def _bubblewrap_works() -> bool:
     return subprocess.run(probe, check=False, capture_output=True).returncode == 0
 
 
-def _missing(marker: str) -> str | None:
+def _missing(marker: str, config: pytest.Config) -> str | None:
     """Why tests of a marker cannot run here; None where they can."""
     if marker == "bwrap" and not _bubblewrap_works():
         return "bubblewrap is not installed, or the kernel grants no user namespaces"
@@ -38,16 +38,24 @@ def _missing(marker: str) -> str | None:
         return None if None in reasons else "; ".join(map(str, reasons))
     if marker == "data" and not os.environ.get("IFT_TEST_DATA"):
         return "IFT_TEST_DATA names no folder with the real data sets"
+    if marker == "live" and config.getoption("--aws") is None:
+        return "it costs money on AWS and is asked for by --aws USD"
     return None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--aws", type=float, metavar="USD", help="run tests/live in the account at hand, for USD at most"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         for marker in MARKED:
             if item.get_closest_marker(marker):
                 # folder names are keywords as well, so a marker is told by a name that no folder has
                 item.keywords[f"marked:{marker}"] = True
-                if reason := _missing(marker):
+                if reason := _missing(marker, config):
                     item.add_marker(pytest.mark.skip(reason=reason))
 
 
@@ -68,7 +76,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("tiers")
     for tier in (*TIERS, *MARKED):
         if ran[tier] or skipped[tier]:
-            left = f", {skipped[tier]} NOT RUN ({_missing(tier) or 'see above'})" if skipped[tier] else ""
+            left = (
+                f", {skipped[tier]} NOT RUN ({_missing(tier, terminalreporter.config) or 'see above'})"
+                if skipped[tier]
+                else ""
+            )
             terminalreporter.write_line(f"{tier:<9} {ran[tier]} ran{left}")
         else:
             terminalreporter.write_line(f"{tier:<9} NOT RUN (no test selected)")
