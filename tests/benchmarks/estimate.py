@@ -2,8 +2,8 @@
 
     IFT_TEST_DATA=FOLDER python tests/benchmarks/estimate.py [--json]
 
-On one fresh local AWS: a job of one epoch calibrates, then each run is planned, made and held against its plan:
-more epochs, other rows of another length. Time is TrainingTimeInSeconds of the job against
+On one fresh local AWS: a job of one epoch calibrates, then each run is planned, made and held against its
+plan: more epochs, other rows of another length. Time is TrainingTimeInSeconds of the job against
 `here_seconds`, memory the largest resident set its program told of against `memory`. Prints predicted over
 measured for each; nothing is asserted. The same machine must be as busy for all of them.
 """
