@@ -11,9 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ift_sagemaker.wire.jumpstart import CONTENT_BUCKET, GATED_BUCKET
+
 BUCKET, OBJECTS, ROLE, EVERYTHING = "bucket", "objects", "role", "*"
 JOBS, MODELS, CONFIGS, ENDPOINTS = "training-job", "model", "endpoint-config", "endpoint"
 PROCESSING = "processing-job"
+JUMPSTART, JUMPSTART_FILES = "buckets of JumpStart", "objects of JumpStart"
 TAGGED, LOGS, SERVED = "tagged", "logs", "endpoint with its configuration"
 RUN, LOOK, MAKE_BUCKET = "run", "look", "make bucket"
 """What for: any run, `ift doctor` alone, or a run whose default bucket is not there yet."""
@@ -139,6 +142,10 @@ class Place:
             return [f"arn:{self.partition}:s3:::{self.bucket}/{OBJECT_PREFIX}{example}"]
         if on == LOGS:
             return [f"arn:{self.partition}:logs:{here}:log-group:{LOG_GROUPS}{example}"]
+        if on in (JUMPSTART, JUMPSTART_FILES):
+            below = f"/{example}" if on == JUMPSTART_FILES else ""
+            buckets = (CONTENT_BUCKET, GATED_BUCKET)
+            return [f"arn:{self.partition}:s3:::{bucket}{self.region}{below}" for bucket in buckets]
         kinds = _KINDS.get(on, (on,))
         return [f"{sagemaker}:{kind}/{self.prefix}{example}" for kind in kinds]
 
@@ -176,6 +183,11 @@ ROLE_NEEDS: Mapping[str, tuple[str, ...]] = {
 
 Source, CreateTrainingJob and CreateModel: https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html
 """
+JUMPSTART_NEEDS: Mapping[str, tuple[str, ...]] = {
+    JUMPSTART: ("s3:ListBucket",),
+    JUMPSTART_FILES: ("s3:GetObject",),
+}
+"""What a job of route jumpstart takes besides: script and weights lie in AWS's own buckets of the region."""
 KEY_NEEDS = ("kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey")
 """With a KMS key for bucket, output or volume; by the same page and S3's on SSE-KMS."""
 

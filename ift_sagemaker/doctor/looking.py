@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from ift_sagemaker.aws.account import Account, Decision
 from ift_sagemaker.aws.client import AWSClient, Identity
 from ift_sagemaker.aws.operations import (
+    JUMPSTART_NEEDS,
     KEY_NEEDS,
     MAKE_BUCKET,
     ROLE,
@@ -118,12 +119,13 @@ def _of_account(
     found["quotas"] = _known(lambda: account.quotas([training, endpoint]))
     place = None
     if asked.role:
+        needs = {**ROLE_NEEDS, **(JUMPSTART_NEEDS if found.get("road") == "jumpstart" else {})}
         name = asked.role.rpartition("/")[2]
         seen = found["role"] = _known(lambda: account.role(name))
         arn = asked.role if isinstance(seen, Unknown) else seen.arn
         place = Place(_partition(identity), identity.region, identity.account, bucket, arn)
         if not isinstance(found["role"], Unknown):
-            found["needs_of_role"] = _known(lambda: _needs_of_role(account, place, asked.kms_key))
+            found["needs_of_role"] = _known(lambda: _needs_of_role(account, place, asked.kms_key, needs))
         else:
             found["needs_of_role"] = found["role"]
     caller = found["caller"] = _caller(account, identity)
@@ -161,9 +163,11 @@ def _of_model(asked: Asked) -> dict[str, Any]:
     return {"model": there, "road": road, "weights_pulled": pulled}
 
 
-def _needs_of_role(account: Account, place: Place, kms_key: str | None) -> tuple[Decision, ...]:
+def _needs_of_role(
+    account: Account, place: Place, kms_key: str | None, needs: Mapping[str, tuple[str, ...]]
+) -> tuple[Decision, ...]:
     decisions: list[Decision] = []
-    for on, actions in ROLE_NEEDS.items():
+    for on, actions in needs.items():
         decisions += account.simulate(place.role, actions, place.resources(on, example_of(on)))
     if kms_key is not None:
         decisions += account.simulate(place.role, KEY_NEEDS, [_key_arn(kms_key, place)])

@@ -23,6 +23,7 @@ from ift_sagemaker.plan.spec import Compute
 from ift_sagemaker.session import Session
 
 MODEL = "smollm2-135m-instruct"
+LLAMA = "meta-textgeneration-llama-2-7b"
 
 
 @pytest.fixture
@@ -240,3 +241,17 @@ def test_an_assumed_role_is_asked_about_by_the_role_s_own_arn(session: Session) 
     assert report.check("training quota").state == NOT_CHECKED
     assert "servicequotas:ListServiceQuotas" in json.dumps(report.policies())
     assert report.check("price of ml.g6.xlarge").state in (OK, WARNING)
+
+
+@pytest.mark.parametrize(("model_id", "is_asked"), [(MODEL, False), (LLAMA, True)])
+def test_the_role_is_asked_about_jumpstarts_buckets_for_its_models_alone(
+    session: Session, model_id: str, is_asked: bool
+) -> None:
+    resources: list[str] = []
+    events = session.client._session.events
+    events.register(
+        "provide-client-params.iam.SimulatePrincipalPolicy",
+        lambda params, **_: resources.extend(params["ResourceArns"]),
+    )
+    session.doctor(model_id)
+    assert ("arn:aws:s3:::jumpstart-private-cache-prod-us-east-1" in resources) is is_asked

@@ -20,6 +20,7 @@ from botocore.session import get_session
 from ift_sagemaker.aws.operations import (
     BUCKET,
     JOBS,
+    JUMPSTART_NEEDS,
     KEY_NEEDS,
     OPERATIONS,
     ROLE_NEEDS,
@@ -141,7 +142,7 @@ def test_the_caller_s_policy_grants_every_operation_that_is_called_and_nothing_e
 
 
 def test_the_execution_role_grants_what_sagemaker_does_in_its_name_and_nothing_else() -> None:
-    assert _granted("ExecutionPolicy") == _needed(ROLE_NEEDS)
+    assert _granted("ExecutionPolicy") == _needed({**ROLE_NEEDS, **JUMPSTART_NEEDS})
 
 
 def test_a_key_adds_its_own_use_alone() -> None:
